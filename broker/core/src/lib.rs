@@ -1,0 +1,21 @@
+//! The pure part of the broker: what the words of the protocol mean and how they change.
+//!
+//! Nothing here does I/O, reads a clock or draws a random number of its own: values go in, values come out.
+
+pub mod hash;
+pub mod id;
+pub mod keys;
+pub mod lane;
+pub mod map;
+pub mod pack;
+pub mod plan;
+pub mod sequence;
+pub mod stream;
+pub mod token;
+
+pub use hash::{HashKey, HashRange};
+pub use id::{BrokerId, DataId, Lane, ShardId};
+pub use map::{ClosedShard, OpenShard, Reshard, ShardMap};
+pub use pack::{Pack, PackKind, Record, StoredRecord};
+pub use stream::{CapacityMode, Limits, StreamConfig, StreamEntry, StreamState};
+pub use sequence::{Epoch, Position, SequenceNumber};

@@ -1,0 +1,1 @@
+//! The resources that users declare: types, validation rules, conditions

@@ -1,0 +1,1 @@
+//! Decides which shards to split and merge: pure
