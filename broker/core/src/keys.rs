@@ -47,6 +47,11 @@ pub fn broker(id: BrokerId) -> String {
     format!("{BROKERS}{id}")
 }
 
+/// The broker that a [`broker`] key was made of.
+pub fn parse_broker(key: &str) -> Option<BrokerId> {
+    u64::from_str_radix(key.strip_prefix(BROKERS)?, 16).ok().map(BrokerId)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

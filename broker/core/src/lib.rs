@@ -2,10 +2,12 @@
 //!
 //! Nothing here does I/O, reads a clock or draws a random number of its own: values go in, values come out.
 
+pub mod beat;
 pub mod hash;
 pub mod id;
 pub mod keys;
 pub mod lane;
+pub mod load;
 pub mod map;
 pub mod pack;
 pub mod plan;

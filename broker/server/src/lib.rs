@@ -2,4 +2,8 @@
 
 pub mod broker;
 pub mod clock;
+pub mod controller;
+pub mod http;
 pub mod kinesis;
+pub mod peer_http;
+pub mod sigv4;

@@ -1,14 +1,48 @@
 //! One broker: what it knows of streams, which shards it owns, and the calls that APIs make on it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use bytes::Bytes;
+use millrace_core::beat::Beat;
 use millrace_core::plan::{Action, PlanError};
 use millrace_core::token::TokenKey;
 use millrace_core::{
-    ClosedShard, DataId, HashRange, Position, Record, SequenceNumber, ShardId, ShardMap, StoredRecord,
-    StreamConfig, StreamEntry,
+    BrokerId, ClosedShard, DataId, HashRange, Lane, OpenShard, Position, Record, SequenceNumber, ShardId,
+    ShardMap, StoredRecord, StreamConfig, StreamEntry,
 };
+use millrace_log::{Heartbeats, Kv, Log, ShardAddress};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use catalog::Catalog;
+use history::History;
+use members::Members;
+use owner::{OwnedShard, OwnerContext};
+use tasks::Tasks;
+
+pub use members::Member;
+pub use peers::{NoPeers, PeerError, Peers};
+pub use settings::Settings;
+
+mod beats;
+mod catalog;
+mod control;
+mod history;
+mod limits;
+mod members;
+mod owner;
+mod peers;
+mod put;
+mod read;
+mod reshards;
+mod serve;
+mod settings;
+mod settle;
+mod tail;
+mod tasks;
 
 /// A stream as this broker knows it at one moment.
 #[derive(Clone, Debug)]
@@ -56,10 +90,36 @@ pub enum Shard {
         /// The range it has.
         range: HashRange,
         /// The lane, epoch, parents and time it was opened.
-        shard: millrace_core::OpenShard,
+        shard: OpenShard,
     },
     /// It has ended.
     Closed(ClosedShard),
+}
+
+impl Shard {
+    /// Its number.
+    pub fn id(&self) -> ShardId {
+        match self {
+            Shard::Open { id, .. } => *id,
+            Shard::Closed(closed) => closed.id,
+        }
+    }
+
+    /// The lane it is stored in.
+    pub fn lane(&self) -> Lane {
+        match self {
+            Shard::Open { shard, .. } => shard.lane,
+            Shard::Closed(closed) => closed.lane,
+        }
+    }
+
+    /// The epoch of its sequence numbers.
+    pub fn epoch(&self) -> u64 {
+        match self {
+            Shard::Open { shard, .. } => shard.epoch,
+            Shard::Closed(closed) => closed.epoch,
+        }
+    }
 }
 
 /// Records that were read.
@@ -109,102 +169,281 @@ pub enum ControlError {
     Unavailable(String),
 }
 
-/// One broker process.
-pub struct Broker {}
+/// What a broker is made of.
+pub struct BrokerParts {
+    /// Where records are stored.
+    pub log: Arc<dyn Log>,
+    /// Where streams and maps are stored.
+    pub kv: Arc<dyn Kv>,
+    /// How brokers know of each other.
+    pub heartbeats: Arc<dyn Heartbeats>,
+    /// How brokers reach each other.
+    pub peers: Arc<dyn Peers>,
+    /// The time of day and randomness.
+    pub clock: Arc<dyn Clock>,
+    /// Where other brokers reach this one.
+    pub address: String,
+    /// Intervals and bounds.
+    pub settings: Settings,
+}
+
+/// A broker can't start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// The log does not answer.
+    #[error("the log did not answer in time: {0}")]
+    Unavailable(String),
+}
+
+/// One broker process. Its tasks end when it is stopped, killed or dropped.
+pub struct Broker {
+    inner: Arc<Inner>,
+    tasks: Arc<Tasks>,
+    token_key: TokenKey,
+}
+
+/// What a broker's calls and tasks share.
+struct Inner {
+    context: Arc<OwnerContext>,
+    members: Members,
+    peers: Arc<dyn Peers>,
+    heartbeats: Arc<dyn Heartbeats>,
+    history: History,
+    owned: RwLock<BTreeMap<(DataId, ShardId), Arc<OwnedShard>>>,
+    closed: Mutex<ClosedShards>,
+    tasks: std::sync::Weak<Tasks>,
+}
+
+/// Entries of closed shards that were read before. They never change.
+#[derive(Default)]
+struct ClosedShards(BTreeMap<String, ClosedShard>);
+
+impl ClosedShards {
+    const MOST: usize = 10_000;
+
+    fn get(&self, key: &str) -> Option<&ClosedShard> {
+        self.0.get(key)
+    }
+
+    fn put(&mut self, key: String, closed: ClosedShard) {
+        if self.0.len() >= Self::MOST {
+            self.0.clear();
+        }
+        self.0.insert(key, closed);
+    }
+}
+
+impl Inner {
+    /// The owner of a shard on this broker; started if there is none.
+    fn owned(&self, data: &DataId, lane: Lane, shard: ShardId) -> Arc<OwnedShard> {
+        let key = (data.clone(), shard);
+        if let Some(owned) = self.owned.read().get(&key).filter(|owned| !owned.is_gone()) {
+            return owned.clone();
+        }
+        let mut all = self.owned.write();
+        if let Some(owned) = all.get(&key).filter(|owned| !owned.is_gone()) {
+            return owned.clone();
+        }
+        let address = ShardAddress { data: data.clone(), lane, shard };
+        let (owned, task) = OwnedShard::start(self.context.clone(), address);
+        if let Some(tasks) = self.tasks.upgrade() {
+            tasks.spawn(task);
+        }
+        all.insert(key, owned.clone());
+        owned
+    }
+
+    /// Lets go of shards that others own now, or that are gone.
+    fn release_others(&self) {
+        self.owned.write().retain(|(data, shard), owned| {
+            let open = self.context.catalog.map(data).is_some_and(|known| known.map.get(*shard).is_some());
+            let keep = open && self.members.is_mine(data, *shard) && !owned.is_gone();
+            if !keep {
+                owned.release();
+            }
+            keep
+        });
+    }
+}
 
 impl Broker {
+    /// Starts a broker: it knows the streams, is known to the other brokers and ready to serve when this
+    /// returns.
+    ///
+    /// # Errors
+    /// When the log does not answer in time.
+    pub async fn start(parts: BrokerParts) -> Result<Broker, StartError> {
+        let BrokerParts { log, kv, heartbeats, peers, clock, address, settings } = parts;
+        let token_key = control::token_key(&*kv, &*clock, &settings).await?;
+        let me = Member { id: BrokerId(clock.random()), address };
+        let catalog = Arc::new(Catalog::new(kv.clone()));
+        let history = History::new(log.clone(), settings.history_bytes);
+        let members = Members::new(me.clone(), settings.alive_for);
+        let context = Arc::new(OwnerContext {
+            me: me.id,
+            log,
+            clock,
+            catalog,
+            kv,
+            settings,
+            pack_ids: AtomicU64::new(1),
+            tails_bytes: AtomicUsize::new(0),
+        });
+        let tasks = Arc::new(Tasks::new());
+        let inner = Arc::new(Inner {
+            context,
+            members,
+            peers,
+            heartbeats,
+            history,
+            owned: RwLock::default(),
+            closed: Mutex::default(),
+            tasks: Arc::downgrade(&tasks),
+        });
+        let broker = Broker { inner: inner.clone(), tasks, token_key };
+        let (known, mut is_known) = watch::channel(false);
+        let (met, mut has_met) = watch::channel(false);
+        broker.tasks.spawn(inner.context.catalog.clone().follow(known));
+        broker.tasks.spawn(beats::follow(inner.clone(), met));
+        let ready = async {
+            let _ = is_known.wait_for(|known| *known).await;
+            let _ = has_met.wait_for(|met| *met).await;
+        };
+        let wait = inner.context.settings.put_for;
+        if tokio::time::timeout(wait, ready).await.is_err() {
+            return Err(StartError::Unavailable("streams and brokers could not be listed".to_owned()));
+        }
+        broker.tasks.spawn(beats::beat(inner.clone()));
+        broker.tasks.spawn(reshards::watch(inner.clone()));
+        broker.tasks.spawn(beats::release(inner));
+        Ok(broker)
+    }
+
+    /// This run of this broker.
+    pub fn id(&self) -> BrokerId {
+        self.inner.context.me
+    }
+
+    /// Stops: tells the others first, finishes what is in flight, and hands the shards over.
+    pub async fn stop(&self) {
+        self.inner.members.leave();
+        let key = millrace_core::keys::broker(self.id());
+        if let Err(error) = self.inner.heartbeats.stop(&key).await {
+            tracing::info!(%error, "the others will miss this broker's beats instead of being told");
+        }
+        let owned: Vec<_> = std::mem::take(&mut *self.inner.owned.write()).into_values().collect();
+        for shard in &owned {
+            shard.release();
+        }
+        let gone = futures::future::join_all(owned.iter().map(|shard| shard.gone()));
+        let _ = tokio::time::timeout(self.inner.context.settings.settle_for, gone).await;
+        self.tasks.abort();
+    }
+
+    /// Ends all of the broker's work where it is, as a crash would.
+    pub fn kill(&self) {
+        self.tasks.abort();
+    }
+
+    /// Answers another broker. The bytes are those that [`Peers::ask`] carries.
+    ///
+    /// # Errors
+    /// When the request is not one that this version knows.
+    pub async fn serve_peer(
+        &self,
+        request: Bytes,
+    ) -> Result<Bytes, millrace_core::map::StoredFormatError> {
+        serve::serve(&self.inner, request).await
+    }
+
     /// The stream of this name, if there is one in the namespace.
-    pub fn stream(&self, _namespace: &str, _name: &str) -> Option<Arc<Stream>> {
-        todo!()
+    pub fn stream(&self, namespace: &str, name: &str) -> Option<Arc<Stream>> {
+        self.inner.context.catalog.stream(namespace, name)
     }
 
     /// The stream that owns this data.
-    pub fn stream_of(&self, _data: &DataId) -> Option<Arc<Stream>> {
-        todo!()
+    pub fn stream_of(&self, data: &DataId) -> Option<Arc<Stream>> {
+        self.inner.context.catalog.stream_of(data)
     }
 
     /// All streams of a namespace in the order of their names.
-    pub fn streams(&self, _namespace: &str) -> Vec<Arc<Stream>> {
-        todo!()
+    pub fn streams(&self, namespace: &str) -> Vec<Arc<Stream>> {
+        self.inner.context.catalog.streams(namespace)
     }
 
     /// Appends records, each to the shard that its hash key belongs to. The results stand in the order of
     /// the records. Never waits for longer than the request's time-out.
-    pub async fn put(&self, _stream: &Stream, _records: Vec<Record>) -> Vec<Result<Placed, PutError>> {
-        todo!()
+    pub async fn put(&self, stream: &Stream, records: Vec<Record>) -> Vec<Result<Placed, PutError>> {
+        self.inner.put(stream, records).await
     }
 
     /// Reads records of a shard in order, beginning at `from`. `not_before_ms`: records that arrived earlier
     /// are passed over. No more than `max_records`, and none beyond `max_bytes` of data but the first.
     pub async fn read(
         &self,
-        _stream: &Stream,
-        _shard: ShardId,
-        _from: Position,
-        _not_before_ms: Option<i64>,
-        _max_records: usize,
-        _max_bytes: usize,
+        stream: &Stream,
+        shard: ShardId,
+        from: Position,
+        not_before_ms: Option<i64>,
+        max_records: usize,
+        max_bytes: usize,
     ) -> Result<ReadBatch, ReadError> {
-        todo!()
+        let wanted = read::Wanted { from, not_before_ms, max_records, max_bytes };
+        self.inner.read(stream, shard, wanted).await
     }
 
     /// The place after a shard's newest record, from its owner: `LATEST`.
-    pub async fn latest(&self, _stream: &Stream, _shard: ShardId) -> Result<Position, ReadError> {
-        todo!()
+    pub async fn latest(&self, stream: &Stream, shard: ShardId) -> Result<Position, ReadError> {
+        self.inner.latest(stream, shard).await
     }
 
     /// A place at or before a shard's first record that arrived at `time_ms` (Unix) or later.
-    pub async fn seek(&self, _stream: &Stream, _shard: ShardId, _time_ms: i64) -> Result<Position, ReadError> {
-        todo!()
+    pub async fn seek(&self, stream: &Stream, shard: ShardId, time_ms: i64) -> Result<Position, ReadError> {
+        self.inner.seek(stream, shard, time_ms).await
     }
 
     /// A stream's open shards, and the closed ones that retention has not taken, in the order of their ids.
-    pub async fn shards(&self, _stream: &Stream) -> Result<Vec<Shard>, ReadError> {
-        todo!()
+    pub async fn shards(&self, stream: &Stream) -> Result<Vec<Shard>, ReadError> {
+        self.inner.shards(stream).await
     }
 
     /// Makes a stream. It is `Creating` when this returns, and becomes `Active` soon after.
     pub async fn create_stream(
         &self,
-        _namespace: &str,
-        _name: &str,
-        _config: StreamConfig,
+        namespace: &str,
+        name: &str,
+        config: StreamConfig,
     ) -> Result<(), ControlError> {
-        todo!()
+        self.inner.create_stream(namespace, name, config).await
     }
 
     /// Removes a stream and its data. It is `Deleting` when this returns, and is gone soon after.
-    pub async fn delete_stream(&self, _namespace: &str, _name: &str) -> Result<(), ControlError> {
-        todo!()
+    pub async fn delete_stream(&self, namespace: &str, name: &str) -> Result<(), ControlError> {
+        self.inner.delete_stream(namespace, name).await
     }
 
     /// Changes a stream's configuration to what `change` makes of it (it may be called more than once).
     pub async fn configure_stream(
         &self,
-        _namespace: &str,
-        _name: &str,
-        _change: &(dyn Fn(&mut StreamConfig) + Send + Sync),
+        namespace: &str,
+        name: &str,
+        change: &(dyn Fn(&mut StreamConfig) + Send + Sync),
     ) -> Result<(), ControlError> {
-        todo!()
+        self.inner.configure_stream(namespace, name, change).await
     }
 
     /// Writes the intents of `actions` into the stream's map. The owners carry them out.
-    pub async fn reshard(&self, _stream: &Stream, _actions: &[Action]) -> Result<(), ControlError> {
-        todo!()
+    pub async fn reshard(&self, stream: &Stream, actions: &[Action]) -> Result<(), ControlError> {
+        self.inner.reshard(stream, actions).await
     }
 
     /// The key that tokens are sealed with.
     pub fn token_key(&self) -> &TokenKey {
-        todo!()
+        &self.token_key
     }
 
     /// The time of day in Unix milliseconds.
     pub fn now_ms(&self) -> i64 {
-        todo!()
+        self.inner.context.clock.now_ms()
     }
-}
-
-/// For tests and tools: the bytes of a text.
-pub fn text(bytes: &Bytes) -> &str {
-    std::str::from_utf8(bytes).unwrap_or("")
 }

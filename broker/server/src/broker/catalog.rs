@@ -1,0 +1,178 @@
+//! What this broker knows of streams and their maps: a copy of KV, kept up to date by a watch, and read again
+//! from the leader where a decision rests on it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use millrace_core::{DataId, ShardMap, StreamEntry, keys};
+use millrace_log::{Kv, KvEntry, KvError, KvEvent};
+use parking_lot::RwLock;
+use tokio::sync::watch;
+
+use super::Stream;
+
+/// A shard map and the revision that it has in KV.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownMap {
+    pub(crate) map: Arc<ShardMap>,
+    pub(crate) revision: u64,
+}
+
+#[derive(Default)]
+struct Known {
+    streams: BTreeMap<(String, String), (StreamEntry, u64)>,
+    names: BTreeMap<DataId, (String, String)>,
+    maps: BTreeMap<DataId, KnownMap>,
+    /// Revisions of removals, so that news which arrive late do not bring a removed value back.
+    removed: BTreeMap<String, u64>,
+}
+
+/// The streams of the cluster.
+pub(crate) struct Catalog {
+    kv: Arc<dyn Kv>,
+    known: RwLock<Known>,
+    changed: watch::Sender<u64>,
+}
+
+impl Catalog {
+    pub(crate) fn new(kv: Arc<dyn Kv>) -> Catalog {
+        Catalog { kv, known: RwLock::default(), changed: watch::Sender::new(0) }
+    }
+
+    /// Follows KV for ever; sends to `current` once everything that is there is known.
+    pub(crate) async fn follow(self: Arc<Self>, current: watch::Sender<bool>) {
+        let streams = self.kv.watch(keys::STREAMS);
+        let maps = self.kv.watch(keys::MAPS);
+        let mut waiting = 2;
+        let mut events = futures::stream::select(streams, maps);
+        while let Some(event) = events.next().await {
+            match event {
+                KvEvent::Put(entry) => self.learn(&entry),
+                KvEvent::Delete { key, revision } => self.forget(key, revision),
+                KvEvent::Current if waiting > 0 => {
+                    waiting -= 1;
+                    let _ = current.send(waiting == 0);
+                }
+                KvEvent::Current => {}
+            }
+        }
+    }
+
+    fn learn(&self, entry: &KvEntry) {
+        let mut known = self.known.write();
+        if known.removed.get(&entry.key).is_some_and(|revision| *revision >= entry.revision) {
+            return;
+        }
+        if let Some(name) = keys::parse_stream(&entry.key) {
+            match StreamEntry::decode(&entry.value) {
+                Ok(stream) => {
+                    if known.streams.get(&name).is_none_or(|(_, revision)| *revision < entry.revision) {
+                        known.names.insert(stream.data.clone(), name.clone());
+                        known.streams.insert(name, (stream, entry.revision));
+                    }
+                }
+                Err(error) => tracing::error!(key = entry.key, %error, "a stream's entry is left alone"),
+            }
+        } else if let Some(data) = keys::parse_map(&entry.key) {
+            match ShardMap::decode(&entry.value) {
+                Ok(map) => {
+                    if known.maps.get(&data).is_none_or(|map| map.revision < entry.revision) {
+                        let map = KnownMap { map: Arc::new(map), revision: entry.revision };
+                        known.maps.insert(data, map);
+                    }
+                }
+                Err(error) => tracing::error!(key = entry.key, %error, "a shard map is left alone"),
+            }
+        }
+        drop(known);
+        self.changed.send_modify(|n| *n += 1);
+    }
+
+    fn forget(&self, key: String, revision: u64) {
+        let mut known = self.known.write();
+        if let Some(name) = keys::parse_stream(&key) {
+            if known.streams.get(&name).is_some_and(|(_, at)| *at < revision)
+                && let Some((entry, _)) = known.streams.remove(&name)
+            {
+                known.names.remove(&entry.data);
+            }
+        } else if let Some(data) = keys::parse_map(&key)
+            && known.maps.get(&data).is_some_and(|map| map.revision < revision)
+        {
+            known.maps.remove(&data);
+        }
+        known.removed.insert(key, revision);
+        drop(known);
+        self.changed.send_modify(|n| *n += 1);
+    }
+
+    /// Counts the changes of what is known.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// A stream's map as it is known here.
+    pub(crate) fn map(&self, data: &DataId) -> Option<KnownMap> {
+        self.known.read().maps.get(data).cloned()
+    }
+
+    /// A stream's map as it is, from the leader.
+    pub(crate) async fn fresh_map(&self, data: &DataId) -> Result<Option<KnownMap>, KvError> {
+        match self.kv.get(&keys::map(data)).await? {
+            Some(entry) => {
+                self.learn(&entry);
+                Ok(self.map(data))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Notes a value that this broker has just written.
+    pub(crate) fn wrote(&self, key: String, value: bytes::Bytes, revision: u64) {
+        self.learn(&KvEntry { key, revision, value });
+    }
+
+    /// Notes a map that this broker has just written.
+    pub(crate) fn wrote_map(&self, data: &DataId, map: ShardMap, revision: u64) {
+        let mut known = self.known.write();
+        if known.maps.get(data).is_none_or(|map| map.revision < revision) {
+            known.maps.insert(data.clone(), KnownMap { map: Arc::new(map), revision });
+        }
+        drop(known);
+        self.changed.send_modify(|n| *n += 1);
+    }
+
+    /// All maps that have unfinished reshards.
+    pub(crate) fn resharding(&self) -> Vec<(DataId, Arc<ShardMap>)> {
+        let known = self.known.read();
+        let busy = known.maps.iter().filter(|(_, known)| !known.map.reshards.is_empty());
+        busy.map(|(data, known)| (data.clone(), known.map.clone())).collect()
+    }
+
+    pub(crate) fn stream(&self, namespace: &str, name: &str) -> Option<Arc<Stream>> {
+        let known = self.known.read();
+        known.stream(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    pub(crate) fn stream_of(&self, data: &DataId) -> Option<Arc<Stream>> {
+        let known = self.known.read();
+        known.names.get(data).and_then(|name| known.stream(name))
+    }
+
+    pub(crate) fn streams(&self, namespace: &str) -> Vec<Arc<Stream>> {
+        let known = self.known.read();
+        let from = (namespace.to_owned(), String::new());
+        let names = known.streams.range(from..).take_while(|((ns, _), _)| ns == namespace);
+        names.filter_map(|(name, _)| known.stream(name)).collect()
+    }
+}
+
+impl Known {
+    fn stream(&self, name: &(String, String)) -> Option<Arc<Stream>> {
+        let (entry, _) = self.streams.get(name)?;
+        let (namespace, name) = name.clone();
+        let map = self.maps.get(&entry.data).map(|known| known.map.clone());
+        Some(Arc::new(Stream { namespace, name, entry: entry.clone(), map }))
+    }
+}

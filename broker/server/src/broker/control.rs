@@ -1,0 +1,149 @@
+//! Changes to streams: entries in KV that the controller and the brokers act on.
+//!
+//! Each call is one compare-and-set; when its outcome is in doubt, the entry is read again and says whether it
+//! happened.
+
+use millrace_core::plan::Action;
+use millrace_core::token::TokenKey;
+use millrace_core::{DataId, StreamConfig, StreamEntry, StreamState, keys};
+use millrace_log::{Kv, KvError};
+use tokio::time::Instant;
+
+use super::{ControlError, Inner, Settings, StartError, Stream};
+use crate::clock::Clock;
+use crate::controller::intents;
+
+fn unavailable(error: &KvError) -> ControlError {
+    ControlError::Unavailable(error.to_string())
+}
+
+/// The cluster's token key, made by the first broker that needs it.
+pub(super) async fn token_key(
+    kv: &dyn Kv,
+    clock: &dyn Clock,
+    settings: &Settings,
+) -> Result<TokenKey, StartError> {
+    let deadline = Instant::now() + settings.put_for;
+    let mut attempt = 0;
+    loop {
+        let why = match kv.get(keys::TOKEN_KEY).await {
+            Ok(Some(entry)) => match <[u8; 32]>::try_from(&entry.value[..]) {
+                Ok(key) => return Ok(TokenKey(key)),
+                Err(_) => return Err(StartError::Unavailable("the token key is damaged".to_owned())),
+            },
+            Ok(None) => {
+                let mut key = [0; 32];
+                for part in key.chunks_exact_mut(8) {
+                    part.copy_from_slice(&clock.random().to_le_bytes());
+                }
+                // Whoever comes second finds the first one's key in the next round.
+                match kv.create(keys::TOKEN_KEY, key.to_vec().into()).await {
+                    Ok(_) | Err(KvError::Conflict) => continue,
+                    Err(error) => error.to_string(),
+                }
+            }
+            Err(error) => error.to_string(),
+        };
+        attempt += 1;
+        let pause = settings.pause(attempt);
+        if Instant::now() + pause > deadline {
+            return Err(StartError::Unavailable(why));
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+impl Inner {
+    /// See [`super::Broker::create_stream`].
+    pub(super) async fn create_stream(
+        &self,
+        namespace: &str,
+        name: &str,
+        config: StreamConfig,
+    ) -> Result<(), ControlError> {
+        let clock = &self.context.clock;
+        let bits = u128::from(clock.random()) << 64 | u128::from(clock.random());
+        let data = DataId::from_random(bits);
+        let created_ms = clock.now_ms();
+        let entry = StreamEntry { data: data.clone(), state: StreamState::Creating, created_ms, config };
+        let key = keys::stream(namespace, name);
+        match self.context.kv.create(&key, entry.encode().into()).await {
+            Ok(revision) => {
+                self.context.catalog.wrote(key, entry.encode().into(), revision);
+                Ok(())
+            }
+            Err(KvError::Conflict) => Err(ControlError::Exists(name.to_owned())),
+            Err(error) => match self.entry(&key).await? {
+                Some((found, _)) if found.data == data => Ok(()),
+                Some(_) => Err(ControlError::Exists(name.to_owned())),
+                None => Err(unavailable(&error)),
+            },
+        }
+    }
+
+    /// See [`super::Broker::delete_stream`].
+    pub(super) async fn delete_stream(&self, namespace: &str, name: &str) -> Result<(), ControlError> {
+        self.change(namespace, name, &|entry| entry.state = StreamState::Deleting).await
+    }
+
+    /// See [`super::Broker::configure_stream`].
+    pub(super) async fn configure_stream(
+        &self,
+        namespace: &str,
+        name: &str,
+        change: &(dyn Fn(&mut StreamConfig) + Send + Sync),
+    ) -> Result<(), ControlError> {
+        if let Some(stream) = self.context.catalog.stream(namespace, name)
+            && stream.entry.state != StreamState::Active
+        {
+            return Err(ControlError::NotActive(name.to_owned()));
+        }
+        self.change(namespace, name, &|entry| change(&mut entry.config)).await
+    }
+
+    /// Changes a stream's entry. `change` sets values, so that doing it twice is the same as once.
+    async fn change(
+        &self,
+        namespace: &str,
+        name: &str,
+        change: &(dyn Fn(&mut StreamEntry) + Send + Sync),
+    ) -> Result<(), ControlError> {
+        let key = keys::stream(namespace, name);
+        loop {
+            let Some((before, revision)) = self.entry(&key).await? else {
+                return Err(ControlError::NoStream(name.to_owned()));
+            };
+            let mut entry = before.clone();
+            change(&mut entry);
+            if entry == before {
+                return Ok(());
+            }
+            match self.context.kv.update(&key, entry.encode().into(), revision).await {
+                Ok(revision) => {
+                    self.context.catalog.wrote(key, entry.encode().into(), revision);
+                    return Ok(());
+                }
+                Err(KvError::Conflict) => {}
+                Err(error) => return Err(unavailable(&error)),
+            }
+        }
+    }
+
+    async fn entry(&self, key: &str) -> Result<Option<(StreamEntry, u64)>, ControlError> {
+        let Some(found) = self.context.kv.get(key).await.map_err(|e| unavailable(&e))? else {
+            return Ok(None);
+        };
+        let entry =
+            StreamEntry::decode(&found.value).map_err(|e| ControlError::Unavailable(e.to_string()))?;
+        Ok(Some((entry, found.revision)))
+    }
+
+    /// See [`super::Broker::reshard`].
+    pub(super) async fn reshard(&self, stream: &Stream, actions: &[Action]) -> Result<(), ControlError> {
+        let context = &self.context;
+        let written =
+            intents::apply_actions(&*context.log, &*context.kv, &*context.clock, &stream.entry, actions).await?;
+        context.catalog.wrote_map(&stream.entry.data, written.map, written.revision);
+        Ok(())
+    }
+}

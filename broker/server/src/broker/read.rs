@@ -1,0 +1,354 @@
+//! Reading a shard: what is new from its owner's memory, what is old from the log, and the end from the map.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use millrace_core::pack::{Pack, PackError, PackKind};
+use millrace_core::{ClosedShard, DataId, Position, SequenceNumber, ShardId, ShardMap, keys};
+use millrace_log::{LogError, ShardAddress};
+use tokio::time::{Duration, Instant, timeout_at};
+
+use super::owner::Stop;
+use super::peers;
+use super::tail::TailView;
+use super::{Inner, ReadBatch, ReadError, Shard, Stream};
+
+/// How far the log's clock and a broker's may be apart.
+const CLOCK_SLACK_MS: i64 = 10_000;
+/// The most that one read takes from the log, in bytes.
+const READ_BYTES: usize = 10 << 20;
+
+/// What a read wants.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub(super) from: Position,
+    pub(super) not_before_ms: Option<i64>,
+    pub(super) max_records: usize,
+    pub(super) max_bytes: usize,
+}
+
+/// The end of a shard, as far as it is known.
+struct End {
+    /// The sequence of the last message.
+    last: u64,
+    last_arrival_ms: i64,
+    /// The entry of the closed shard, if it has ended.
+    closed: Option<ClosedShard>,
+    /// Whether the last message is a CLOSE and the map does not name the children yet.
+    waits: bool,
+}
+
+impl From<LogError> for ReadError {
+    fn from(error: LogError) -> ReadError {
+        ReadError::Unavailable(error.to_string())
+    }
+}
+
+impl From<PackError> for ReadError {
+    fn from(error: PackError) -> ReadError {
+        ReadError::Damaged(error.to_string())
+    }
+}
+
+impl Inner {
+    /// See [`super::Broker::read`].
+    pub(super) async fn read(
+        self: &Arc<Self>,
+        stream: &Stream,
+        shard: ShardId,
+        wanted: Wanted,
+    ) -> Result<ReadBatch, ReadError> {
+        let found = self.find(stream, shard).await?;
+        let address = ShardAddress { data: stream.entry.data.clone(), lane: found.lane(), shard };
+        let epoch = found.epoch();
+        let from = wanted.from.pack.max(1);
+        let (end, mut packs, mut next) = match found {
+            Shard::Closed(closed) => {
+                let end = End { last: closed.end, last_arrival_ms: 0, closed: Some(closed), waits: false };
+                (end, Vec::new(), from)
+            }
+            Shard::Open { .. } => {
+                let view = self.tail(&address, from, wanted.max_bytes.min(READ_BYTES)).await?;
+                let (last, last_arrival_ms) = (view.last, view.last_arrival_ms);
+                let end = End { last, last_arrival_ms, closed: None, waits: view.closed };
+                let warm = from > view.covered_after;
+                let packs: Vec<(u64, Bytes)> =
+                    view.packs.into_iter().map(|pack| (pack.sequence, pack.pack)).collect();
+                let next = if warm { packs.last().map_or(from, |(sequence, _)| sequence + 1) } else { from };
+                (end, packs, next)
+            }
+        };
+        if packs.is_empty() && next <= end.last {
+            (packs, next) = self.read_log(&address, from, end.last, wanted.max_bytes.min(READ_BYTES)).await?;
+        }
+        let mut batch = take_records(epoch, &packs, next, wanted)?;
+        self.finish_batch(stream, &mut batch, &end).await?;
+        Ok(batch)
+    }
+
+    /// Packs of a shard from the log, and the lowest sequence that was not looked at.
+    async fn read_log(
+        &self,
+        address: &ShardAddress,
+        from: u64,
+        last: u64,
+        max_bytes: usize,
+    ) -> Result<(Vec<(u64, Bytes)>, u64), ReadError> {
+        let read = self.history.read(address, from, last, max_bytes).await?;
+        if !read.packs.is_empty() || read.next > from {
+            return Ok((read.packs, read.next));
+        }
+        // A replica that lags says nothing about the end: the leader does.
+        match self.context.log.first_after(address, from - 1).await? {
+            Some(message) if message.sequence <= last => {
+                Ok((vec![(message.sequence, message.payload)], message.sequence + 1))
+            }
+            // Retention has taken what was there.
+            _ => Ok((Vec::new(), last + 1)),
+        }
+    }
+
+    /// Where the reader stands now, and what follows a shard that is read to its end.
+    async fn finish_batch(
+        &self,
+        stream: &Stream,
+        batch: &mut ReadBatch,
+        end: &End,
+    ) -> Result<(), ReadError> {
+        let Some(next) = batch.next else { return Ok(()) };
+        let now_ms = self.context.clock.now_ms();
+        let at_close = next.pack == end.last && (end.closed.is_some() || end.waits);
+        if next.pack <= end.last && !at_close {
+            let seen_ms = match batch.records.last() {
+                Some((_, record)) => record.arrival_ms,
+                None => batch.millis_behind,
+            };
+            batch.millis_behind = (now_ms - seen_ms).max(1);
+            if seen_ms == 0 {
+                batch.millis_behind = (now_ms - end.last_arrival_ms).max(1);
+            }
+            return Ok(());
+        }
+        batch.millis_behind = 0;
+        if let Some(closed) = &end.closed {
+            batch.next = None;
+            let data = &stream.entry.data;
+            for child in &closed.children {
+                match self.find_shard(data, *child).await {
+                    Ok(shard) => batch.children.push(shard),
+                    // Retention has taken it.
+                    Err(ReadError::NoShard(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// See [`super::Broker::latest`].
+    pub(super) async fn latest(
+        self: &Arc<Self>,
+        stream: &Stream,
+        shard: ShardId,
+    ) -> Result<Position, ReadError> {
+        match self.find(stream, shard).await? {
+            Shard::Closed(closed) => Ok(Position::at_pack(closed.end)),
+            Shard::Open { shard: open, .. } => {
+                let address = ShardAddress { data: stream.entry.data.clone(), lane: open.lane, shard };
+                let view = self.tail(&address, u64::MAX, 0).await?;
+                // A CLOSE stays ahead of the reader, so that it comes to the shard's end.
+                Ok(Position::at_pack(if view.closed { view.last } else { view.last + 1 }))
+            }
+        }
+    }
+
+    /// See [`super::Broker::seek`].
+    pub(super) async fn seek(
+        &self,
+        stream: &Stream,
+        shard: ShardId,
+        time_ms: i64,
+    ) -> Result<Position, ReadError> {
+        let found = self.find(stream, shard).await?;
+        let address = ShardAddress { data: stream.entry.data.clone(), lane: found.lane(), shard };
+        // Records are stored after they have arrived, give or take the clocks.
+        let stored_ms = time_ms.saturating_sub(CLOCK_SLACK_MS);
+        if let Some(sequence) = self.context.log.seek(&address, stored_ms).await? {
+            return Ok(Position::at_pack(sequence));
+        }
+        // Nothing is stored since then, unless that replica lags: the leader knows.
+        match self.context.log.last(&address).await? {
+            Some(last) if last.stored_ms < stored_ms => Ok(Position::at_pack(last.sequence + 1)),
+            Some(_) => Ok(Position::START),
+            None => match found {
+                Shard::Closed(closed) => Ok(Position::at_pack(closed.end)),
+                Shard::Open { .. } => Ok(Position::START),
+            },
+        }
+    }
+
+    /// See [`super::Broker::shards`].
+    pub(super) async fn shards(&self, stream: &Stream) -> Result<Vec<Shard>, ReadError> {
+        let data = &stream.entry.data;
+        let entries = self.context.kv.list(&keys::closed_of(data)).await;
+        let entries = entries.map_err(|error| ReadError::Unavailable(error.to_string()))?;
+        // The map is read after the entries, so that a shard which closes meanwhile is in one of them.
+        let map = self.map(data)?;
+        let mut shards: Vec<Shard> =
+            (0..map.open.len()).map(|index| open_shard(&map, index)).collect();
+        for entry in entries {
+            let closed = decode_closed(&entry.value)?;
+            if map.get(closed.id).is_none() {
+                shards.push(Shard::Closed(closed));
+            }
+        }
+        shards.sort_by_key(Shard::id);
+        Ok(shards)
+    }
+
+    fn map(&self, data: &DataId) -> Result<Arc<ShardMap>, ReadError> {
+        let known = self.context.catalog.map(data);
+        known.map(|known| known.map).ok_or_else(|| {
+            ReadError::Unavailable("the stream has no shard map: it is being made or deleted".to_owned())
+        })
+    }
+
+    async fn find(&self, stream: &Stream, shard: ShardId) -> Result<Shard, ReadError> {
+        self.find_shard(&stream.entry.data, shard).await
+    }
+
+    /// A shard, open or closed.
+    async fn find_shard(&self, data: &DataId, shard: ShardId) -> Result<Shard, ReadError> {
+        let map = self.map(data)?;
+        if let Some(index) = map.index_of(shard) {
+            return Ok(open_shard(&map, index));
+        }
+        if shard >= map.next_shard {
+            // The copy of the map may be old.
+            let known = self.context.catalog.fresh_map(data).await;
+            let known = known.map_err(|error| ReadError::Unavailable(error.to_string()))?;
+            return match known.and_then(|known| known.map.index_of(shard).map(|i| open_shard(&known.map, i))) {
+                Some(shard) => Ok(shard),
+                None => Err(ReadError::NoShard(shard)),
+            };
+        }
+        let key = keys::closed(data, shard);
+        if let Some(closed) = self.closed.lock().get(&key) {
+            return Ok(Shard::Closed(closed.clone()));
+        }
+        let entry = self.context.kv.get(&key).await;
+        match entry.map_err(|error| ReadError::Unavailable(error.to_string()))? {
+            Some(entry) => {
+                let closed = decode_closed(&entry.value)?;
+                self.closed.lock().put(key, closed.clone());
+                Ok(Shard::Closed(closed))
+            }
+            None => {
+                // A child that the map here does not name yet, or a shard that retention has taken.
+                let known = self.context.catalog.fresh_map(data).await;
+                let known = known.map_err(|error| ReadError::Unavailable(error.to_string()))?;
+                let index = known.as_ref().and_then(|known| known.map.index_of(shard));
+                match (known, index) {
+                    (Some(known), Some(index)) => Ok(open_shard(&known.map, index)),
+                    _ => Err(ReadError::NoShard(shard)),
+                }
+            }
+        }
+    }
+
+    /// What a shard's owner knows of its end, wherever the owner is.
+    async fn tail(
+        self: &Arc<Self>,
+        address: &ShardAddress,
+        from: u64,
+        max_bytes: usize,
+    ) -> Result<TailView, ReadError> {
+        let deadline = Instant::now() + self.context.settings.settle_for;
+        let mut attempt = 0;
+        loop {
+            let owner = self.members.owner(&address.data, address.shard);
+            let why = match owner {
+                Some(owner) if owner.id != self.members.me().id => {
+                    let request =
+                        peers::tail_request(&address.data, address.shard, from, max_bytes as u32);
+                    match timeout_at(deadline, self.peers.ask(&owner, request)).await {
+                        Ok(Ok(answer)) => match peers::read_tail_answer(answer) {
+                            Ok(Some(view)) => return Ok(view),
+                            Ok(None) => "the shard's owner changes".to_owned(),
+                            Err(error) => error.to_string(),
+                        },
+                        Ok(Err(error)) => error.to_string(),
+                        Err(_) => format!("broker {} did not answer", owner.id),
+                    }
+                }
+                _ => match self.owned(&address.data, address.lane, address.shard).tail(from, max_bytes).await {
+                    Ok(view) => return Ok(view),
+                    Err(Stop::Unavailable(why)) => why,
+                    Err(_) => "the shard's owner changes".to_owned(),
+                },
+            };
+            attempt += 1;
+            let pause = self.context.settings.pause(attempt);
+            if Instant::now() + pause > deadline {
+                return Err(ReadError::Unavailable(why));
+            }
+            tokio::time::sleep(pause.max(Duration::from_millis(1))).await;
+        }
+    }
+}
+
+fn open_shard(map: &ShardMap, index: usize) -> Shard {
+    let shard = map.open[index].clone();
+    Shard::Open { id: shard.id, range: map.range(index), shard }
+}
+
+fn decode_closed(bytes: &[u8]) -> Result<ClosedShard, ReadError> {
+    ClosedShard::decode(bytes).map_err(|error| ReadError::Damaged(error.to_string()))
+}
+
+/// The records of `packs` that are wanted. `next`: the lowest sequence that was not looked at. In the result
+/// `millis_behind` is, for now, when the last record looked at arrived (Unix ms; 0 if none was).
+fn take_records(
+    epoch: u64,
+    packs: &[(u64, Bytes)],
+    next: u64,
+    wanted: Wanted,
+) -> Result<ReadBatch, ReadError> {
+    let mut batch = ReadBatch {
+        records: Vec::new(),
+        next: Some(Position::at_pack(next.max(wanted.from.pack))),
+        millis_behind: 0,
+        children: Vec::new(),
+    };
+    let mut bytes = 0;
+    for (sequence, pack) in packs {
+        let pack = Pack::decode(pack.clone())?;
+        if let PackKind::Close { .. } = pack.header.kind {
+            // The reader waits here until the map names the children.
+            batch.next = Some(Position::at_pack(*sequence));
+            return Ok(batch);
+        }
+        let skip = if *sequence == wanted.from.pack { wanted.from.index } else { 0 };
+        for (index, record) in (0_u32..).zip(pack.records()) {
+            let record = record?;
+            if index < skip {
+                continue;
+            }
+            let position = Position { pack: *sequence, index };
+            batch.millis_behind = record.arrival_ms;
+            if wanted.not_before_ms.is_some_and(|time_ms| record.arrival_ms < time_ms) {
+                continue;
+            }
+            let size = record.data.len() + record.partition_key.len();
+            let full = batch.records.len() >= wanted.max_records
+                || (bytes + size > wanted.max_bytes && !batch.records.is_empty());
+            if full {
+                batch.next = Some(position);
+                return Ok(batch);
+            }
+            bytes += size;
+            batch.records.push((SequenceNumber { epoch, position }, record));
+        }
+    }
+    Ok(batch)
+}

@@ -1,0 +1,230 @@
+//! How an owner learns where its shard stands, and how it appends: conditionally, and with every doubt settled
+//! before anything else happens. DESIGN §4 has the rules, docs/protocol.md the argument.
+
+use bytes::Bytes;
+use millrace_core::pack::{Pack, PackKind, open_pack};
+use millrace_log::{AppendError, LogError, Message};
+use tokio::time::Instant;
+
+use super::owner::{Held, Owner, Stop};
+use super::reshards;
+use super::tail::TailPack;
+
+/// What the first message after the one that an append was conditional on says about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It is the append: it landed.
+    Ours,
+    /// It is an earlier append of this same run, which was given up in doubt and has landed since.
+    OurEarlier,
+    /// The shard has ended. The append never landed and never can.
+    Ended,
+    /// Another broker's. The append never landed and never can.
+    Theirs,
+}
+
+impl Owner {
+    /// Makes sure that this owner may append records: it knows the shard's last message, there is one (an OPEN
+    /// if need be), and the map, read after that, names the shard open.
+    pub(super) async fn ready(&mut self) -> Result<Held, Stop> {
+        loop {
+            let held = match self.held {
+                Some(held) => held,
+                None => self.acquire().await?,
+            };
+            if held.open {
+                return Ok(held);
+            }
+            if held.last == 0 {
+                // Nothing is stored: the shard is new, or retention has emptied it. Only an OPEN may go in on
+                // the condition that nothing is there, since retention may as well have taken a CLOSE.
+                let now_ms = self.context.clock.now_ms();
+                let pack_id = self.context.next_pack_id();
+                let pack = open_pack(self.context.me, pack_id, now_ms);
+                self.store(pack_id, pack, held.last_arrival_ms, false).await?;
+            }
+            let address = self.shard.address.clone();
+            let map = self.context.catalog.fresh_map(&address.data).await;
+            let map = map.map_err(|error| self.lost(Stop::Unavailable(error.to_string())))?;
+            if map.is_none_or(|known| known.map.get(address.shard).is_none()) {
+                self.ended = true;
+                return Err(self.lost(Stop::Ended));
+            }
+            if let Some(held) = &mut self.held {
+                held.open = true;
+            }
+        }
+    }
+
+    fn lost(&mut self, stop: Stop) -> Stop {
+        self.forget();
+        stop
+    }
+
+    /// Learns the shard's last message from the log's leader.
+    pub(super) async fn acquire(&mut self) -> Result<Held, Stop> {
+        let deadline = Instant::now() + self.context.settings.settle_for;
+        let mut attempt = 0;
+        let last = loop {
+            match self.context.log.last(&self.shard.address).await {
+                Ok(last) => break last,
+                Err(LogError::NoLane) => {
+                    return Err(self.lost(Stop::Unavailable(format!(
+                        "the lane {} is missing in JetStream",
+                        self.shard.address.lane.stream_name(&self.shard.address.data)
+                    ))));
+                }
+                Err(error) => self.pause(&mut attempt, deadline, &error.to_string()).await?,
+            }
+        };
+        let held = match last {
+            None => {
+                self.begin(0, 0, false);
+                Held { last: 0, last_arrival_ms: 0, open: false }
+            }
+            Some(message) => {
+                let pack = self.decode(&message)?;
+                if let PackKind::Close { .. } = pack.header.kind {
+                    return Err(self.end(message.sequence, pack.first_arrival_ms, None).await);
+                }
+                let last_arrival_ms = pack.last_arrival_ms();
+                self.begin(message.sequence, last_arrival_ms, false);
+                Held { last: message.sequence, last_arrival_ms, open: false }
+            }
+        };
+        self.held = Some(held);
+        Ok(held)
+    }
+
+    /// Appends a pack after the last message that this owner knows, and settles every doubt. Returns the pack's
+    /// sequence. After an error other than `Full` nothing is known of the shard any more.
+    pub(super) async fn store(
+        &mut self,
+        pack_id: u64,
+        pack: Bytes,
+        arrival_ms: i64,
+        closes: bool,
+    ) -> Result<u64, Stop> {
+        let Some(mut held) = self.held else { return Err(Stop::NotOwner) };
+        let address = self.shard.address.clone();
+        let deadline = Instant::now() + self.context.settings.settle_for;
+        let mut attempt = 0;
+        // Whether an attempt on the present condition may land later.
+        let mut afloat = false;
+        loop {
+            let refused = match self.context.log.append(&address, held.last, pack.clone()).await {
+                Ok(sequence) => return Ok(self.stored(sequence, held, pack, arrival_ms, closes).await),
+                Err(AppendError::Full(_)) if !afloat => return Err(Stop::Full),
+                Err(AppendError::Full(why)) => return Err(self.lost(Stop::Unavailable(why))),
+                Err(AppendError::WrongSequence) => true,
+                Err(AppendError::Unknown(_)) => {
+                    afloat = true;
+                    false
+                }
+            };
+            // Never append elsewhere, and never with another condition, before this is known: what stands
+            // first after the message that the append was conditional on? The leader says.
+            let next = loop {
+                match self.context.log.first_after(&address, held.last).await {
+                    Ok(next) => break next,
+                    Err(error) => self.pause(&mut attempt, deadline, &error.to_string()).await?,
+                }
+            };
+            let Some(message) = next else {
+                if refused && !afloat && held.last != 0 {
+                    // No attempt can land any more, since the last message is another: retention has taken it
+                    // and all before it. The caller begins anew with what is in the log now.
+                    return Err(self.lost(Stop::NotOwner));
+                }
+                // Not landed (yet). The same condition keeps a second landing out.
+                self.pause(&mut attempt, deadline, "an append stays in doubt").await?;
+                continue;
+            };
+            let found = self.decode(&message)?;
+            match verdict(&found, self.context.me.0, pack_id) {
+                Verdict::Ours => {
+                    return Ok(self.stored(message.sequence, held, pack, arrival_ms, closes).await);
+                }
+                Verdict::OurEarlier => {
+                    held = Held {
+                        last: message.sequence,
+                        last_arrival_ms: held.last_arrival_ms.max(found.last_arrival_ms()),
+                        open: held.open,
+                    };
+                    self.held = Some(held);
+                    self.begin(held.last, held.last_arrival_ms, false);
+                    afloat = false;
+                }
+                Verdict::Ended => {
+                    return Err(self.end(message.sequence, found.first_arrival_ms, None).await);
+                }
+                Verdict::Theirs => return Err(self.lost(Stop::NotOwner)),
+            }
+        }
+    }
+
+    async fn stored(&mut self, sequence: u64, held: Held, pack: Bytes, arrival_ms: i64, closes: bool) -> u64 {
+        if closes {
+            self.end(sequence, arrival_ms, Some(pack)).await;
+        } else {
+            let last_arrival_ms = held.last_arrival_ms.max(arrival_ms);
+            self.held = Some(Held { last: sequence, last_arrival_ms, open: held.open });
+            self.note(TailPack { sequence, pack }, last_arrival_ms, false);
+        }
+        sequence
+    }
+
+    /// The shard's CLOSE is stored at `sequence`: nothing can follow it. Helps to finish the reshard; if that
+    /// fails, the reshards' watch goes on with it.
+    async fn end(&mut self, sequence: u64, arrival_ms: i64, ours: Option<Bytes>) -> Stop {
+        match ours {
+            Some(pack) => self.note(TailPack { sequence, pack }, arrival_ms, true),
+            None => self.begin(sequence, arrival_ms, true),
+        }
+        self.ended = true;
+        self.end = Some(sequence);
+        self.held = None;
+        self.finish_reshard(sequence).await;
+        Stop::Ended
+    }
+
+    /// Helps to finish the reshard that has ended this shard.
+    pub(super) async fn finish_reshard(&self, end: u64) {
+        let address = &self.shard.address;
+        if let Err(error) = reshards::finish(&self.context, &address.data, address.shard, end).await {
+            tracing::debug!(shard = %address.shard, data = %address.data, %error, "its reshard is not finished yet");
+        }
+    }
+
+    fn decode(&mut self, message: &Message) -> Result<Pack, Stop> {
+        Pack::decode(message.payload.clone()).map_err(|error| {
+            let address = &self.shard.address;
+            tracing::error!(
+                shard = %address.shard, data = %address.data, lane = address.lane.0,
+                sequence = message.sequence, %error, "a stored pack can't be read"
+            );
+            self.lost(Stop::Unavailable(error.to_string()))
+        })
+    }
+
+    /// Waits before another try; gives up when the deadline has passed.
+    async fn pause(&mut self, attempt: &mut u32, deadline: Instant, why: &str) -> Result<(), Stop> {
+        *attempt += 1;
+        let pause = self.context.settings.pause(*attempt);
+        if Instant::now() + pause > deadline {
+            return Err(self.lost(Stop::Unavailable(why.to_owned())));
+        }
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+}
+
+fn verdict(found: &Pack, me: u64, pack_id: u64) -> Verdict {
+    let mine = found.header.owner.0 == me;
+    match found.header.kind {
+        _ if mine && found.header.pack_id == pack_id => Verdict::Ours,
+        PackKind::Close { .. } => Verdict::Ended,
+        _ if mine => Verdict::OurEarlier,
+        _ => Verdict::Theirs,
+    }
+}
