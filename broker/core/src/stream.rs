@@ -96,6 +96,21 @@ impl Default for StreamConfig {
     }
 }
 
+impl StreamConfig {
+    /// The configuration as it is stored apart from its entry: a version byte, then CBOR.
+    pub fn encode(&self) -> Vec<u8> {
+        cbor::versioned(FORMAT, self)
+    }
+
+    /// Reads what [`StreamConfig::encode`] wrote.
+    ///
+    /// # Errors
+    /// When the format is a newer one, or the bytes are none of ours.
+    pub fn decode(bytes: &[u8]) -> Result<StreamConfig, StoredFormatError> {
+        cbor::read_versioned(FORMAT, bytes)
+    }
+}
+
 /// A stream as KV holds it, under [`crate::keys::stream`].
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]

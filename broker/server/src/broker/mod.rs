@@ -361,6 +361,11 @@ impl Broker {
         self.inner.context.catalog.stream(namespace, name)
     }
 
+    /// Counts the changes of what this broker knows of streams and their shards.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.context.catalog.changes()
+    }
+
     /// The stream that owns this data.
     pub fn stream_of(&self, data: &DataId) -> Option<Arc<Stream>> {
         self.inner.context.catalog.stream_of(data)

@@ -1,0 +1,69 @@
+//! `millrace broker`: one broker of a cluster.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use millrace_server::peer_http::HttpPeers;
+use millrace_server::sigv4::Credentials;
+
+use crate::credentials;
+use crate::node::{Node, NodeOptions, PeerOptions, asked_to_stop};
+
+/// Options of `millrace broker`.
+#[derive(clap::Args, Debug)]
+pub struct BrokerArgs {
+    /// Where NATS is; several servers of one cluster with commas between them
+    #[arg(long, env = "MILLRACE_NATS", value_delimiter = ',', required = true)]
+    nats: Vec<String>,
+    /// How many copies JetStream keeps of everything
+    #[arg(long, env = "MILLRACE_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    replicas: u8,
+    /// Where the APIs are served
+    #[arg(long, env = "MILLRACE_LISTEN", default_value = "127.0.0.1:4566")]
+    listen: SocketAddr,
+    /// Where other brokers are served. Without TLS, so on loopback only
+    #[arg(long, env = "MILLRACE_PEER_LISTEN", default_value = "127.0.0.1:0")]
+    peer_listen: SocketAddr,
+    /// Run the control loop here: in one broker of a cluster that has no operator
+    #[arg(long, env = "MILLRACE_CONTROL")]
+    control: bool,
+    /// The access keys whose signatures are taken: a file in the form of ~/.aws/credentials, one profile for
+    /// each namespace. Without it any signature passes, which is allowed on loopback only
+    #[arg(long, env = "MILLRACE_CREDENTIALS")]
+    credentials: Option<PathBuf>,
+}
+
+/// Serves until it is asked to stop.
+pub async fn run(args: BrokerArgs) -> anyhow::Result<()> {
+    if !args.peer_listen.ip().is_loopback() {
+        bail!(
+            "--peer-listen {} is not on loopback: brokers speak to each other without TLS as yet, so they have \
+             to share a host",
+            args.peer_listen
+        );
+    }
+    let credentials = match &args.credentials {
+        Some(file) => Credentials::Known(credentials::read(file)?),
+        None if args.listen.ip().is_loopback() => Credentials::Any,
+        None => bail!("--listen {} is not on loopback: name the access keys with --credentials", args.listen),
+    };
+    let node = Node::start(NodeOptions {
+        nats_urls: args.nats,
+        replicas: args.replicas,
+        connect_for: Duration::from_secs(60),
+        listen: args.listen,
+        peers: Some(PeerOptions { listen: args.peer_listen, peers: Arc::new(HttpPeers::default()) }),
+        controller: args.control,
+        credentials,
+    })
+    .await
+    .context("the broker can't start")?;
+    node.ready();
+    tracing::info!(address = %node.address, broker = %node.broker.id(), "ready");
+    asked_to_stop().await?;
+    node.stop().await;
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! A broker process put together: the log it stands on, the broker, the controller if it runs here, and the
+//! listeners.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use millrace_log::jetstream::{ConnectSettings, JetStream, JetStreamHeartbeats, JetStreamKv, Settings as LogSettings};
+use millrace_log::{Heartbeats, Kv, Log};
+use millrace_server::broker::{Broker, BrokerParts, Peers, Settings};
+use millrace_server::clock::{Clock, SystemClock};
+use millrace_server::controller::{Controller, ControllerParts, ControllerSettings};
+use millrace_server::http::{self, BodyBudget, BodyLimits, ListenerConfig, Readiness, Router};
+use millrace_server::kinesis::{Kinesis, MAX_REQUEST_BYTES};
+use millrace_server::peer_http::serve_peers;
+use millrace_server::sigv4::{Credentials, Verifier};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How long a request's body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// What the bodies of all requests under way may hold together, in bytes.
+const BODIES_BYTES: usize = 512 << 20;
+
+/// What a node is made of.
+pub struct NodeOptions {
+    /// Where NATS is.
+    pub nats_urls: Vec<String>,
+    /// How many copies JetStream keeps.
+    pub replicas: u8,
+    /// How long NATS may take until it answers for the first time.
+    pub connect_for: Duration,
+    /// Where the APIs are served.
+    pub listen: SocketAddr,
+    /// Where other brokers are served, if there can be any.
+    pub peers: Option<PeerOptions>,
+    /// Whether the controller runs here: in one process of a cluster.
+    pub controller: bool,
+    /// Whose signatures are taken.
+    pub credentials: Credentials,
+}
+
+/// How other brokers reach a node.
+pub struct PeerOptions {
+    /// Where it listens for them.
+    pub listen: SocketAddr,
+    /// The way to the others.
+    pub peers: Arc<dyn Peers>,
+}
+
+/// A node that serves.
+pub struct Node {
+    /// The broker in it.
+    pub broker: Arc<Broker>,
+    /// The key-value store that it stands on.
+    pub kv: Arc<dyn Kv>,
+    /// Where the APIs are served.
+    pub address: SocketAddr,
+    readiness: Readiness,
+    controller: Option<Controller>,
+    stop: CancellationToken,
+    listeners: Vec<JoinHandle<()>>,
+}
+
+impl Node {
+    /// Connects to NATS and starts everything. `GET /ready` answers 200 once [`Node::ready`] is called.
+    ///
+    /// # Errors
+    /// With a sentence that says what is wrong and what to do.
+    pub async fn start(options: NodeOptions) -> anyhow::Result<Node> {
+        // The sockets first: an address in use should be told before anything else happens.
+        let listener = bind(options.listen).await?;
+        let address = listener.local_addr()?;
+        let peer_listener = match &options.peers {
+            Some(peers) => Some(bind(peers.listen).await?),
+            None => None,
+        };
+        let connect = ConnectSettings { deadline: options.connect_for, ..ConnectSettings::default() };
+        let settings = LogSettings { replicas: options.replicas, ..LogSettings::default() };
+        let jetstream = JetStream::connect(&options.nats_urls, connect, settings).await?;
+        let log: Arc<dyn Log> = Arc::new(jetstream.log());
+        let kv: Arc<dyn Kv> = Arc::new(JetStreamKv::new(&jetstream).await?);
+        let heartbeats: Arc<dyn Heartbeats> = Arc::new(JetStreamHeartbeats::new(&jetstream).await?);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let peer_address = match &peer_listener {
+            Some(listener) => listener.local_addr()?.to_string(),
+            None => String::new(),
+        };
+        let broker = Arc::new(
+            Broker::start(BrokerParts {
+                log: log.clone(),
+                kv: kv.clone(),
+                heartbeats: heartbeats.clone(),
+                peers: match options.peers {
+                    Some(peers) => peers.peers,
+                    None => Arc::new(millrace_server::broker::NoPeers),
+                },
+                clock: clock.clone(),
+                address: peer_address,
+                settings: Settings::default(),
+            })
+            .await?,
+        );
+        let controller = options.controller.then(|| {
+            let settings = ControllerSettings::default();
+            Controller::start(ControllerParts { log, kv: kv.clone(), heartbeats, clock, settings })
+        });
+        let stop = CancellationToken::new();
+        let mut listeners = Vec::new();
+        if let Some(listener) = peer_listener {
+            listeners.push(tokio::spawn(serve_peers(listener, broker.clone(), stop.clone())));
+        }
+        let readiness = Readiness::default();
+        let limits = BodyLimits {
+            max_bytes: MAX_REQUEST_BYTES,
+            timeout: BODY_TIMEOUT,
+            budget: BodyBudget::new(BODIES_BYTES),
+        };
+        let verifier = Arc::new(Verifier::new(options.credentials));
+        let kinesis = Kinesis::new(broker.clone(), verifier, limits);
+        let router = Arc::new(Router::new(vec![Arc::new(kinesis)], readiness.clone()));
+        let stopping = stop.clone().cancelled_owned();
+        listeners.push(tokio::spawn(http::serve(listener, router, ListenerConfig::default(), stopping)));
+        Ok(Node { broker, kv, address, readiness, controller, stop, listeners })
+    }
+
+    /// The controller, if it runs here.
+    pub fn controller(&self) -> Option<&Controller> {
+        self.controller.as_ref()
+    }
+
+    /// From now on `GET /ready` answers 200.
+    pub fn ready(&self) {
+        self.readiness.set(true);
+    }
+
+    /// Ends cleanly: no new requests, those under way are finished, the shards are handed over.
+    pub async fn stop(self) {
+        self.readiness.set(false);
+        self.stop.cancel();
+        if let Some(controller) = self.controller {
+            controller.stop().await;
+        }
+        for listener in self.listeners {
+            let _ = listener.await;
+        }
+        self.broker.stop().await;
+    }
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let hint = || format!("can't listen on {address}: another process may use it; choose another address");
+    TcpListener::bind(address).await.with_context(hint)
+}
+
+/// Returns on SIGTERM or SIGINT.
+pub async fn asked_to_stop() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    Ok(())
+}
