@@ -15,6 +15,7 @@ use millrace_core::{DataId, Lane, ShardId};
 
 pub mod jetstream;
 pub mod memory;
+pub mod nats_server;
 
 /// A lane: one JetStream stream.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
