@@ -421,10 +421,10 @@ pub mod cbor {
     /// A codec module for a type that minicbor does not know, by way of one that it does.
     macro_rules! codec {
         ($module:ident: $type:ty as $raw:ty, $pack:expr, $unpack:expr) => {
-            pub(super) mod $module {
+            pub(crate) mod $module {
                 use super::*;
 
-                pub(in super::super) fn encode<C, W: Write>(
+                pub(crate) fn encode<C, W: Write>(
                     value: &$type,
                     e: &mut Encoder<W>,
                     _: &mut C,
@@ -434,7 +434,7 @@ pub mod cbor {
                     Ok(())
                 }
 
-                pub(in super::super) fn decode<C>(
+                pub(crate) fn decode<C>(
                     d: &mut Decoder<'_>,
                     _: &mut C,
                 ) -> Result<$type, DecodeError> {
