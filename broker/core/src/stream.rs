@@ -90,7 +90,7 @@ impl Default for StreamConfig {
             target_bytes_per_s: 1 << 20,
             target_records_per_s: 1_000,
             retention_s: 24 * HOUR_S,
-            quota_bytes: 10 << 30,
+            quota_bytes: 1 << 30,
             limits: Limits::Kinesis,
         }
     }

@@ -241,6 +241,10 @@ impl OwnedShard {
     pub(crate) async fn tail(&self, from: u64, max_bytes: usize) -> Result<TailView, Stop> {
         let view = self.tail.lock().view(from, max_bytes);
         if let Some(view) = view {
+            let bytes: usize = view.packs.iter().map(|pack| pack.pack.len()).sum();
+            if bytes > 0 {
+                self.load.lock().read(bytes as u64);
+            }
             return Ok(view);
         }
         let (reply, answer) = oneshot::channel();

@@ -144,9 +144,21 @@ fn streams(watched: &mut Watched) -> anyhow::Result<Vec<Wanted>> {
 fn nats_options(data: &Path, binary: Option<PathBuf>) -> anyhow::Result<NatsServerOptions> {
     let volume = rustix::fs::statvfs(data).with_context(|| format!("can't look at {}", data.display()))?;
     let free_bytes = volume.f_bavail.saturating_mul(volume.f_frsize);
-    let held_bytes = 0;
-    let mut options = NatsServerOptions::new(data.join("nats"));
+    let nats = data.join("nats");
+    let held_bytes = bytes_in(&nats);
+    let mut options = NatsServerOptions::new(nats);
     options.binary = binary;
     options.max_file_store_bytes = ((free_bytes + held_bytes) / 100 * 85).min(FILE_STORE_BYTES);
     Ok(options)
+}
+
+/// What the files below a directory hold, in bytes. What can't be looked at counts as nothing.
+fn bytes_in(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let size = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(about) if about.is_dir() => bytes_in(&entry.path()),
+        Ok(about) => about.len(),
+        Err(_) => 0,
+    };
+    entries.map(size).sum()
 }
