@@ -1,6 +1,6 @@
 //! One broker: what it knows of streams, which shards it owns, and the calls that APIs make on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
@@ -255,9 +255,16 @@ impl Inner {
 
     /// Lets go of shards that others own now, or that are gone.
     fn release_others(&self) {
+        // Keys are in the order of their streams: one set of open shards at a time.
+        let mut open: Option<(DataId, BTreeSet<ShardId>)> = None;
         self.owned.write().retain(|(data, shard), owned| {
-            let open = self.context.catalog.map(data).is_some_and(|known| known.map.get(*shard).is_some());
-            let keep = open && self.members.is_mine(data, *shard) && !owned.is_gone();
+            if open.as_ref().is_none_or(|(of, _)| of != data) {
+                let known = self.context.catalog.map(data);
+                let ids = known.iter().flat_map(|known| known.map.open.iter().map(|shard| shard.id)).collect();
+                open = Some((data.clone(), ids));
+            }
+            let is_open = open.as_ref().is_some_and(|(_, ids)| ids.contains(shard));
+            let keep = is_open && self.members.is_mine(data, *shard) && !owned.is_gone();
             if !keep {
                 owned.release();
             }
