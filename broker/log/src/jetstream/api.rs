@@ -117,6 +117,14 @@ pub(super) struct StreamInfo {
     /// How many subjects there are, if they were asked for; they come in pages.
     #[serde(default)]
     pub(super) total: usize,
+    /// Where it is stored, if the servers form a cluster.
+    cluster: Option<StreamCluster>,
+}
+
+#[derive(Debug, Deserialize)]
+struct StreamCluster {
+    #[serde(default)]
+    leader: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -214,7 +222,12 @@ impl JetStream {
                 serde_json::json!({"subjects_filter": filter, "offset": offset}).to_string().into()
             }
         };
-        self.api(format!("$JS.API.STREAM.INFO.{stream}"), body).await
+        let info: StreamInfo = self.api(format!("$JS.API.STREAM.INFO.{stream}"), body).await?;
+        // While there is no leader any replica answers, also one that lags.
+        if info.cluster.as_ref().is_some_and(|cluster| cluster.leader.is_empty()) {
+            return Err(ApiError::Unknown(format!("the stream {stream} has no leader")));
+        }
+        Ok(info)
     }
 
     /// Sends a request and waits for the first reply's payload.

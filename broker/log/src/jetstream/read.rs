@@ -76,11 +76,9 @@ impl JetStream {
         subject: &str,
         time_ms: i64,
     ) -> Result<Option<u64>, LogError> {
-        let time = jiff::Timestamp::from_millisecond(time_ms).unwrap_or(if time_ms < 0 {
-            jiff::Timestamp::UNIX_EPOCH
-        } else {
-            jiff::Timestamp::MAX
-        });
+        // The server counts nanoseconds in 64 bits, and later times come out as earlier ones.
+        let time_ms = time_ms.clamp(0, i64::MAX / 1_000_000);
+        let time = jiff::Timestamp::from_millisecond(time_ms).expect("a time before the year 2263");
         let request = json!({"start_time": time.to_string(), "next_by_subj": subject}).to_string();
         let deadline = self.deadline();
         let api = format!("$JS.API.DIRECT.GET.{stream}");
