@@ -1,0 +1,4 @@
+//! The control loop that one process of a cluster runs.
+
+pub mod intents;
+mod lanes;
