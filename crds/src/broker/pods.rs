@@ -1,0 +1,68 @@
+//! Where a Broker's pods run, and how clients reach them.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Affinity, Toleration, TopologySpreadConstraint};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where pods may run. What is not said is the operator's choice: spread over zones and nodes.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Scheduling {
+    /// The labels that a node must have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    pub node_selector: BTreeMap<String, String>,
+    /// The taints that do not keep pods away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub tolerations: Vec<Toleration>,
+    /// What attracts pods and what keeps them apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Affinity>,
+    /// How pods spread over zones and nodes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
+}
+
+/// How clients reach the brokers.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Service {
+    /// The Service's type.
+    #[serde(default, rename = "type")]
+    pub type_: ServiceType,
+    /// The port that every API is served on.
+    #[serde(default = "default_port")]
+    #[schemars(range(min = 1, max = 65_535))]
+    pub port: i32,
+    /// The Service's annotations, for the cloud's load balancer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64))]
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Default for Service {
+    fn default() -> Service {
+        Service { type_: ServiceType::default(), port: default_port(), annotations: BTreeMap::new() }
+    }
+}
+
+fn default_port() -> i32 {
+    4566
+}
+
+/// A Service's type.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServiceType {
+    /// Reached from within the cluster.
+    #[default]
+    ClusterIP,
+    /// Reached at a port of every node.
+    NodePort,
+    /// Reached through the cloud's load balancer.
+    LoadBalancer,
+}

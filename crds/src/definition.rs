@@ -1,0 +1,84 @@
+//! The CustomResourceDefinitions, as the API server takes them.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
+use kube::CustomResourceExt;
+use serde_json::{Value, json};
+
+use crate::{Broker, Stream};
+
+/// Every definition, in the order of its kind's name.
+pub fn definitions() -> Vec<CustomResourceDefinition> {
+    [Broker::crd(), Stream::crd()].into_iter().map(finish).collect()
+}
+
+/// The name of a definition's file in `crds/generated/`.
+pub fn file_name(definition: &CustomResourceDefinition) -> String {
+    format!("{}.yaml", definition.spec.names.plural)
+}
+
+/// One definition as YAML.
+pub fn yaml(definition: &CustomResourceDefinition) -> String {
+    serde_yaml::to_string(definition).expect("a definition consists of what YAML can say")
+}
+
+/// Every definition as one YAML text of several documents.
+pub fn definitions_yaml() -> String {
+    definitions().iter().map(|definition| format!("---\n{}", yaml(definition))).collect()
+}
+
+/// The schema of a kind as JSON, for [`crate::admission`]; `None` for a kind that there is not.
+pub fn schema(kind: &str) -> Option<Value> {
+    let definition = definitions().into_iter().find(|definition| definition.spec.names.kind == kind)?;
+    let version = definition.spec.versions.into_iter().next()?;
+    serde_json::to_value(version.schema?.open_api_v3_schema?).ok()
+}
+
+/// What the derive can't say: a status that kstatus does not take for ready, and embedded Kubernetes types
+/// without their manuals (the definitions would have twelve times the size, and `kubectl explain` on the
+/// pod says it all).
+fn finish(mut definition: CustomResourceDefinition) -> CustomResourceDefinition {
+    for version in &mut definition.spec.versions {
+        let root = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
+        let Some(properties) = root.and_then(|root| root.properties.as_mut()) else { continue };
+        if let Some(status) = properties.get_mut("status") {
+            status.default = Some(JSON(json!({ "observedGeneration": -1 })));
+            status.nullable = None;
+        }
+        for property in properties.values_mut() {
+            shorten(property);
+        }
+    }
+    definition
+}
+
+/// Takes the descriptions away below each field whose type is Kubernetes' own.
+fn shorten(schema: &mut JSONSchemaProps) {
+    const FOREIGN: [&str; 5] =
+        ["affinity", "tolerations", "topologySpreadConstraints", "resources", "conditions"];
+    for (name, property) in schema.properties.iter_mut().flatten() {
+        if FOREIGN.contains(&name.as_str()) {
+            children(property).for_each(silence);
+        } else {
+            shorten(property);
+        }
+    }
+}
+
+fn silence(schema: &mut JSONSchemaProps) {
+    schema.description = None;
+    children(schema).for_each(silence);
+}
+
+fn children(schema: &mut JSONSchemaProps) -> impl Iterator<Item = &mut JSONSchemaProps> {
+    let items = match &mut schema.items {
+        Some(JSONSchemaPropsOrArray::Schema(item)) => Some(item.as_mut()),
+        _ => None,
+    };
+    let values = match &mut schema.additional_properties {
+        Some(JSONSchemaPropsOrBool::Schema(value)) => Some(value.as_mut()),
+        _ => None,
+    };
+    schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).chain(items).chain(values)
+}

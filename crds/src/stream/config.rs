@@ -1,0 +1,103 @@
+//! From a Stream's spec to the configuration that brokers keep in the log.
+
+use millrace_core::{CapacityMode, Limits as CoreLimits, StreamConfig};
+
+use super::{Limits, Mode, StreamSpec};
+use crate::quantity::InvalidQuantity;
+use crate::retention::InvalidRetention;
+
+/// Why a spec is no configuration. The API server's rules refuse all of these; a spec that got past them
+/// (an older definition, a file) is refused here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A number of shards is none that a stream can have.
+    #[error("spec.capacity.{field}: {value} is no number of shards: write 1 to {max}", max = millrace_core::map::MAX_OPEN_SHARDS)]
+    Shards {
+        /// The field's name.
+        field: &'static str,
+        /// What stands there.
+        value: i32,
+    },
+    /// A rate is not above zero.
+    #[error("spec.capacity.targetPerShard.{field}: {value} is no rate: write a number above zero")]
+    Rate {
+        /// The field's name.
+        field: &'static str,
+        /// What stands there.
+        value: i64,
+    },
+    /// `minShards` and `maxShards` contradict each other.
+    #[error("spec.capacity.minShards: {min} is above maxShards, {max}: lower the one or raise the other")]
+    Order {
+        /// What stands in `minShards`.
+        min: i32,
+        /// What stands in `maxShards`.
+        max: i32,
+    },
+    /// An amount of bytes can't be read.
+    #[error("spec.{field}: {source}")]
+    Quantity {
+        /// The field's path below `spec`.
+        field: &'static str,
+        /// What is wrong with it.
+        source: InvalidQuantity,
+    },
+    /// The retention can't be read.
+    #[error("spec.retention: {0}")]
+    Retention(#[from] InvalidRetention),
+}
+
+impl StreamSpec {
+    /// The configuration that this spec asks for.
+    ///
+    /// # Errors
+    /// The first field that can't be, in a sentence that names it.
+    pub fn config(&self) -> Result<StreamConfig, ConfigError> {
+        let capacity = &self.capacity;
+        let target = &capacity.target_per_shard;
+        let (min, max) = (capacity.min_shards, capacity.max_shards);
+        if min > max {
+            return Err(ConfigError::Order { min, max });
+        }
+        Ok(StreamConfig {
+            mode: match capacity.mode {
+                Mode::OnDemand => CapacityMode::OnDemand,
+                Mode::Provisioned => CapacityMode::Provisioned,
+            },
+            shards: shards("shards", capacity.shards)?,
+            min_shards: shards("minShards", min)?,
+            max_shards: shards("maxShards", max)?,
+            target_bytes_per_s: target
+                .bytes_per_second
+                .bytes()
+                .map_err(|source| ConfigError::Quantity {
+                    field: "capacity.targetPerShard.bytesPerSecond",
+                    source,
+                })
+                .and_then(|bytes| match bytes {
+                    0 => Err(ConfigError::Rate { field: "bytesPerSecond", value: 0 }),
+                    _ => Ok(bytes),
+                })?,
+            target_records_per_s: u64::try_from(target.records_per_second)
+                .ok()
+                .filter(|rate| *rate > 0)
+                .ok_or(ConfigError::Rate { field: "recordsPerSecond", value: target.records_per_second })?,
+            retention_s: self.retention.seconds()?,
+            quota_bytes: self
+                .quota
+                .bytes()
+                .map_err(|source| ConfigError::Quantity { field: "quota", source })?,
+            limits: match self.limits {
+                Limits::Kinesis => CoreLimits::Kinesis,
+                Limits::None => CoreLimits::None,
+            },
+        })
+    }
+}
+
+fn shards(field: &'static str, value: i32) -> Result<u32, ConfigError> {
+    u32::try_from(value)
+        .ok()
+        .filter(|count| (1..=millrace_core::map::MAX_OPEN_SHARDS as u32).contains(count))
+        .ok_or(ConfigError::Shards { field, value })
+}
