@@ -1,1 +1,331 @@
-//! The Kinesis Data Streams API.
+//! The Kinesis Data Streams API, version 2013-12-02, in JSON 1.1: one file for each family of operations.
+//!
+//! Source: Amazon Kinesis Data Streams API reference, and the service model that client libraries are
+//! generated from. Every operation reads its input, checks it against the model as a whole, then asks the
+//! broker, and answers with Kinesis' own errors.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use base64_simd::STANDARD;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use millrace_core::StreamConfig;
+
+mod account;
+mod check;
+mod describe;
+mod error;
+mod get;
+mod input;
+mod iterator;
+mod put;
+mod put_input;
+mod quota;
+mod retention;
+mod scale;
+mod shard_list;
+mod shards;
+mod streams;
+
+pub use account::Account;
+
+use crate::broker::{Broker, Stream};
+use crate::http::{Api, Body, BodyLimits, drain, full, read};
+use crate::sigv4::{Identity, Verifier};
+use error::ApiError;
+use quota::{ReadQuotas, Scalings};
+
+/// The longest request that is read, in bytes: 5 MiB of records in base64, their keys, and JSON around them.
+pub const MAX_REQUEST_BYTES: usize = 8 << 20;
+
+/// What `X-Amz-Target` begins with.
+const TARGET_PREFIX: &str = "Kinesis_20131202.";
+/// The service that callers sign for.
+const SERVICE: &str = "kinesis";
+const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
+const CBOR_CONTENT_TYPE: &str = "application/x-amz-cbor-1.1";
+
+/// Operations of Kinesis that are not built.
+const NOT_BUILT: [&str; 24] = [
+    "AddTagsToStream",
+    "DeleteResourcePolicy",
+    "DeregisterStreamConsumer",
+    "DescribeAccountSettings",
+    "DescribeLimits",
+    "DescribeStreamConsumer",
+    "DisableEnhancedMonitoring",
+    "EnableEnhancedMonitoring",
+    "GetResourcePolicy",
+    "ListStreamConsumers",
+    "ListTagsForResource",
+    "ListTagsForStream",
+    "PutResourcePolicy",
+    "RegisterStreamConsumer",
+    "RemoveTagsFromStream",
+    "StartStreamEncryption",
+    "StopStreamEncryption",
+    "SubscribeToShard",
+    "TagResource",
+    "UntagResource",
+    "UpdateAccountSettings",
+    "UpdateMaxRecordSize",
+    "UpdateStreamMode",
+    "UpdateStreamWarmThroughput",
+];
+
+/// The API over one broker.
+pub struct Kinesis {
+    broker: Arc<Broker>,
+    verifier: Arc<Verifier>,
+    body: BodyLimits,
+    reads: ReadQuotas,
+    scalings: Scalings,
+}
+
+impl Kinesis {
+    /// The API over this broker, for callers whom the verifier knows.
+    pub fn new(broker: Arc<Broker>, verifier: Arc<Verifier>, body: BodyLimits) -> Kinesis {
+        Kinesis { broker, verifier, body, reads: ReadQuotas::default(), scalings: Scalings::default() }
+    }
+
+    async fn outcome(&self, head: &Parts, body: &mut Body) -> Result<Vec<u8>, ApiError> {
+        check_envelope(head)?;
+        let claim = self.verifier.begin(head, SERVICE, self.broker.now_ms())?;
+        let held = read(body, &self.body).await?;
+        let caller = claim.finish(head, &held.bytes)?;
+        let call = Call {
+            kinesis: self,
+            account: Account::of_namespace(&caller.namespace),
+            now_ms: self.broker.now_ms(),
+            caller,
+        };
+        call.run(operation(head)?, &held.bytes).await
+    }
+}
+
+/// What holds for every operation: it is a POST of JSON to `/`.
+fn check_envelope(head: &Parts) -> Result<(), ApiError> {
+    if head.method != Method::POST || head.uri.path() != "/" {
+        return Err(ApiError::unknown_operation("Kinesis takes POST requests to / only."));
+    }
+    let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = content_type.unwrap_or("").split(';').next().unwrap_or("").trim();
+    if essence.eq_ignore_ascii_case(CONTENT_TYPE) {
+        return Ok(());
+    }
+    if essence.eq_ignore_ascii_case(CBOR_CONTENT_TYPE) {
+        return Err(ApiError::not_built(
+            "CBOR (the AWS SDK for Java switches to JSON with CBOR_ENABLED=false or -Daws.cborEnabled=false)",
+        ));
+    }
+    Err(ApiError::unknown_operation(format!("Content-Type has to be {CONTENT_TYPE}.")))
+}
+
+fn operation(head: &Parts) -> Result<&str, ApiError> {
+    let target = head.headers.get("x-amz-target").and_then(|value| value.to_str().ok());
+    target.and_then(|target| target.strip_prefix(TARGET_PREFIX)).ok_or_else(|| {
+        ApiError::unknown_operation(format!("X-Amz-Target has to be {TARGET_PREFIX} and an operation."))
+    })
+}
+
+#[async_trait]
+impl Api for Kinesis {
+    fn claims(&self, head: &Parts) -> bool {
+        let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+        // Signed for Kinesis without naming an operation: Kinesis' own error says so.
+        text("x-amz-target").starts_with(TARGET_PREFIX)
+            || text("authorization").contains("/kinesis/aws4_request")
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let (head, mut body) = request.into_parts();
+        match self.outcome(&head, &mut body).await {
+            Ok(bytes) => response(StatusCode::OK, bytes),
+            Err(error) => {
+                if error.status != StatusCode::REQUEST_TIMEOUT {
+                    drain(&mut body, &self.body).await;
+                }
+                tracing::debug!(error = error.name, message = error.message, "a request was refused");
+                response(error.status, error.body())
+            }
+        }
+    }
+}
+
+/// An answer with the headers that each one has.
+fn response(status: StatusCode, bytes: Vec<u8>) -> Response<Body> {
+    let value = |text: String| HeaderValue::from_str(&text).expect("ids and numbers are ASCII");
+    let random: [u8; 64] = rand::random();
+    let (request_id, extended_id) = random.split_at(16);
+    let crc = crc32fast::hash(&bytes);
+    let mut answer = Response::new(full(Bytes::from(bytes)));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+    headers.insert("x-amzn-requestid", value(uuid(request_id)));
+    headers.insert("x-amz-id-2", value(STANDARD.encode_to_string(extended_id)));
+    headers.insert("x-amz-crc32", HeaderValue::from(crc));
+    answer
+}
+
+/// 16 random bytes as a UUID of version 4.
+fn uuid(random: &[u8]) -> String {
+    let digits = hex::encode(random);
+    format!(
+        "{}-{}-4{}-a{}-{}",
+        &digits[..8],
+        &digits[8..12],
+        &digits[13..16],
+        &digits[17..20],
+        &digits[20..32]
+    )
+}
+
+/// One authenticated request.
+struct Call<'a> {
+    kinesis: &'a Kinesis,
+    caller: Identity,
+    account: Account,
+    /// When the request's body was there, in Unix milliseconds.
+    now_ms: i64,
+}
+
+impl Call<'_> {
+    async fn run(&self, operation: &str, body: &[u8]) -> Result<Vec<u8>, ApiError> {
+        match operation {
+            "PutRecords" => put::put_records(self, body).await,
+            "PutRecord" => put::put_record(self, body).await,
+            "GetRecords" => get::get_records(self, body).await,
+            "GetShardIterator" => iterator::get_shard_iterator(self, body).await,
+            "ListShards" => shard_list::list_shards(self, body).await,
+            "DescribeStreamSummary" => describe::describe_stream_summary(self, body).await,
+            "DescribeStream" => describe::describe_stream(self, body).await,
+            "ListStreams" => streams::list_streams(self, body),
+            "CreateStream" => streams::create_stream(self, body).await,
+            "DeleteStream" => streams::delete_stream(self, body).await,
+            "SplitShard" => scale::split_shard(self, body).await,
+            "MergeShards" => scale::merge_shards(self, body).await,
+            "UpdateShardCount" => scale::update_shard_count(self, body).await,
+            "IncreaseStreamRetentionPeriod" => retention::increase(self, body).await,
+            "DecreaseStreamRetentionPeriod" => retention::decrease(self, body).await,
+            name if NOT_BUILT.contains(&name) => Err(ApiError::not_built(name)),
+            name => Err(ApiError::unknown_operation(format!("Kinesis has no operation {name}."))),
+        }
+    }
+
+    fn broker(&self) -> &Broker {
+        &self.kinesis.broker
+    }
+
+    fn namespace(&self) -> &str {
+        &self.caller.namespace
+    }
+
+    fn stream_arn(&self, stream: &str) -> String {
+        self.account.stream_arn(&self.caller.region, stream)
+    }
+
+    /// The name of the stream that a request means by a name, an ARN or both.
+    fn stream_name<'b>(&self, name: Option<&'b str>, arn: Option<&'b str>) -> Result<&'b str, ApiError> {
+        let named =
+            arn.map(|arn| account::stream_of_arn(arn, &self.caller.region, &self.account)).transpose()?;
+        match (name, named) {
+            (Some(name), Some(named)) if name != named => Err(ApiError::invalid_argument(format!(
+                "StreamName {name} and StreamARN {} name two streams.",
+                arn.unwrap_or_default()
+            ))),
+            (Some(name), _) | (None, Some(name)) => Ok(name),
+            (None, None) => Err(ApiError::invalid_argument("StreamName or StreamARN has to be given.")),
+        }
+    }
+
+    /// The stream that a request means.
+    fn stream(&self, name: Option<&str>, arn: Option<&str>) -> Result<Arc<Stream>, ApiError> {
+        let name = self.stream_name(name, arn)?;
+        let stream = self.broker().stream(self.namespace(), name);
+        stream.ok_or_else(|| ApiError::no_stream(name, &self.account))
+    }
+
+    /// Changes a stream's configuration.
+    async fn configure(
+        &self,
+        stream: &Stream,
+        change: impl Fn(&mut StreamConfig) + Send + Sync,
+    ) -> Result<(), ApiError> {
+        let changed = self.broker().configure_stream(self.namespace(), &stream.name, &change).await;
+        changed.map_err(|error| ApiError::of_control(&error, &stream.name, &self.account))
+    }
+
+    /// The stream that a request means, if records can be written to it and read from it. A stream that is
+    /// being made or removed counts as absent, as it does in Kinesis.
+    fn stream_with_data(&self, name: Option<&str>, arn: Option<&str>) -> Result<Arc<Stream>, ApiError> {
+        let stream = self.stream(name, arn)?;
+        match describe::has_data(&stream) {
+            true => Ok(stream),
+            false => Err(ApiError::no_stream(&stream.name, &self.account)),
+        }
+    }
+}
+
+/// An answer's body.
+fn json<T: serde::Serialize>(output: &T) -> Result<Vec<u8>, ApiError> {
+    serde_json::to_vec(output).map_err(|error| {
+        tracing::error!(%error, "an answer can't be written");
+        ApiError::internal()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(build: impl FnOnce(http::request::Builder) -> http::request::Builder) -> Parts {
+        build(Request::builder().method("POST").uri("/")).body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn requests_are_json_posts_to_the_root() {
+        let json =
+            |r: http::request::Builder| r.header("content-type", "application/x-amz-json-1.1; charset=utf-8");
+        assert_eq!(check_envelope(&head(json)), Ok(()));
+        let name = |head: Parts| check_envelope(&head).unwrap_err().name;
+        assert_eq!(name(head(|r| json(r).method("GET"))), "UnknownOperationException");
+        assert_eq!(name(head(|r| json(r).uri("/a"))), "UnknownOperationException");
+        assert_eq!(name(head(|r| r)), "UnknownOperationException");
+        assert_eq!(
+            name(head(|r| r.header("content-type", "application/x-amz-cbor-1.1"))),
+            "NotImplementedException"
+        );
+    }
+
+    #[test]
+    fn the_operation_stands_in_the_target() {
+        let target = |target: &'static str| head(|r| r.header("x-amz-target", target));
+        assert_eq!(operation(&target("Kinesis_20131202.PutRecord")), Ok("PutRecord"));
+        for bad in ["Kinesis_20131201.PutRecord", "PutRecord", ""] {
+            assert_eq!(operation(&target(bad)).unwrap_err().name, "UnknownOperationException");
+        }
+        assert!(operation(&head(|r| r)).is_err());
+    }
+
+    #[test]
+    fn every_answer_has_kinesis_headers() {
+        let answer = response(StatusCode::OK, b"123456789".to_vec());
+        let header = |name: &str| answer.headers()[name].to_str().unwrap();
+        let groups: Vec<usize> = header("x-amzn-requestid").split('-').map(str::len).collect();
+        assert_eq!(groups, [8, 4, 4, 4, 12]);
+        // The check value of CRC-32/ISO-HDLC.
+        assert_eq!(header("x-amz-crc32"), "3421780262");
+        assert_eq!(header("content-type"), "application/x-amz-json-1.1");
+        assert_eq!(STANDARD.decode_to_vec(header("x-amz-id-2")).unwrap().len(), 48);
+    }
+
+    #[test]
+    fn operations_are_built_or_said_not_to_be() {
+        // 39 operations in the service model, 15 of them built.
+        assert!(NOT_BUILT.is_sorted());
+        assert_eq!(NOT_BUILT.len(), 39 - 15);
+    }
+}

@@ -1,0 +1,202 @@
+//! Reading a request's body whole, within bounds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Body as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::Body;
+
+/// The memory that the bodies of all requests may take together.
+///
+/// Counted as bytes come in, never waited for: who finds it used up is told to come again, so that callers
+/// who send slowly can't lock each other up.
+#[derive(Clone, Debug)]
+pub struct BodyBudget {
+    kib: Arc<Semaphore>,
+}
+
+impl BodyBudget {
+    /// A budget of so many bytes.
+    pub fn new(bytes: usize) -> BodyBudget {
+        BodyBudget { kib: Arc::new(Semaphore::new((bytes / 1024).min(Semaphore::MAX_PERMITS))) }
+    }
+
+    fn take(&self, bytes: usize, held: &mut Option<OwnedSemaphorePermit>) -> Result<(), BodyError> {
+        let have_kib = held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more_kib = bytes.div_ceil(1024).saturating_sub(have_kib);
+        if more_kib == 0 {
+            return Ok(());
+        }
+        let more = u32::try_from(more_kib).map_err(|_| BodyError::Overloaded)?;
+        let permit = self.kib.clone().try_acquire_many_owned(more).map_err(|_| BodyError::Overloaded)?;
+        match held {
+            Some(held) => held.merge(permit),
+            None => *held = Some(permit),
+        }
+        Ok(())
+    }
+}
+
+/// What one body may take.
+#[derive(Clone, Debug)]
+pub struct BodyLimits {
+    /// The longest body that is read, in bytes.
+    pub max_bytes: usize,
+    /// From the end of the head to the end of the body.
+    pub timeout: Duration,
+    /// What all bodies share.
+    pub budget: BodyBudget,
+}
+
+/// Why a body was not read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// It is, or says that it is, longer than allowed.
+    #[error("the request's body is longer than {limit_bytes} bytes")]
+    TooLarge {
+        /// The most that is read.
+        limit_bytes: usize,
+    },
+    /// It did not end in time.
+    #[error("the request's body did not arrive in {} seconds", .0.as_secs())]
+    TooSlow(Duration),
+    /// All requests together hold as much as they may.
+    #[error("too many requests are being received at once")]
+    Overloaded,
+    /// The connection broke.
+    #[error("the request's body broke off: {0}")]
+    Broken(String),
+}
+
+/// A body, and its share of the budget for as long as this lives.
+#[derive(Debug)]
+pub struct HeldBody {
+    /// The bytes.
+    pub bytes: Bytes,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+/// Reads a body to its end.
+///
+/// # Errors
+/// When a bound is exceeded or the connection breaks. The rest of the body is not read then: see [`drain`].
+pub async fn read(body: &mut Body, limits: &BodyLimits) -> Result<HeldBody, BodyError> {
+    match tokio::time::timeout(limits.timeout, collect(body, limits)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(BodyError::TooSlow(limits.timeout)),
+    }
+}
+
+async fn collect(body: &mut Body, limits: &BodyLimits) -> Result<HeldBody, BodyError> {
+    let too_large = BodyError::TooLarge { limit_bytes: limits.max_bytes };
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > limits.max_bytes {
+        return Err(too_large);
+    }
+    let mut share = None;
+    // A body that comes in one piece is taken as it is, without a copy.
+    let first = next_data(body).await?.unwrap_or_default();
+    if first.len() > limits.max_bytes {
+        return Err(too_large);
+    }
+    limits.budget.take(first.len(), &mut share)?;
+    let Some(second) = next_data(body).await? else {
+        return Ok(HeldBody { bytes: first, _share: share });
+    };
+    let mut whole = BytesMut::with_capacity(announced.max(first.len() + second.len()).min(limits.max_bytes));
+    whole.extend_from_slice(&first);
+    drop(first);
+    let mut piece = Some(second);
+    while let Some(data) = piece {
+        if whole.len() + data.len() > limits.max_bytes {
+            return Err(too_large);
+        }
+        limits.budget.take(whole.len() + data.len(), &mut share)?;
+        whole.extend_from_slice(&data);
+        piece = next_data(body).await?;
+    }
+    Ok(HeldBody { bytes: whole.freeze(), _share: share })
+}
+
+async fn next_data(body: &mut Body) -> Result<Option<Bytes>, BodyError> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| BodyError::Broken(error.to_string()))?;
+        if let Ok(data) = frame.into_data()
+            && !data.is_empty()
+        {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}
+
+/// Throws away what is left of a body, up to twice its bound and within its time, so that a caller who is
+/// still sending reads the answer instead of a broken connection.
+pub async fn drain(body: &mut Body, limits: &BodyLimits) {
+    let mut left = limits.max_bytes.saturating_mul(2);
+    let all = async {
+        while let Ok(Some(data)) = next_data(body).await {
+            match left.checked_sub(data.len()) {
+                Some(rest) => left = rest,
+                None => break,
+            }
+        }
+    };
+    // Whether the end was reached makes no difference: the connection is closed if not.
+    let _ = tokio::time::timeout(limits.timeout, all).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::stream;
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+
+    fn limits(max_bytes: usize, budget: usize) -> BodyLimits {
+        BodyLimits { max_bytes, timeout: Duration::from_secs(5), budget: BodyBudget::new(budget) }
+    }
+
+    fn pieces(pieces: Vec<&'static str>) -> Body {
+        let frames = pieces.into_iter().map(|piece| Ok(Frame::data(Bytes::from_static(piece.as_bytes()))));
+        StreamBody::new(stream::iter(frames)).boxed_unsync()
+    }
+
+    #[tokio::test]
+    async fn a_body_in_pieces_is_read_whole() {
+        let held = read(&mut pieces(vec!["ab", "", "cd", "e"]), &limits(5, 1 << 20)).await.unwrap();
+        assert_eq!(held.bytes, "abcde");
+        let held = read(&mut pieces(vec![]), &limits(5, 1 << 20)).await.unwrap();
+        assert!(held.bytes.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_body_beyond_its_bound_is_refused_whether_it_says_so_or_not() {
+        let too_large = BodyError::TooLarge { limit_bytes: 4 };
+        let unannounced = read(&mut pieces(vec!["ab", "cd", "e"]), &limits(4, 1 << 20)).await;
+        assert_eq!(unannounced.unwrap_err(), too_large);
+        let announced = read(&mut super::super::full("abcde"), &limits(4, 1 << 20)).await;
+        assert_eq!(announced.unwrap_err(), too_large);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_never_ends_is_given_up() {
+        let silent = StreamBody::new(stream::pending::<Result<Frame<Bytes>, super::super::BoxError>>());
+        let outcome = read(&mut silent.boxed_unsync(), &limits(4, 1 << 20)).await;
+        assert_eq!(outcome.unwrap_err(), BodyError::TooSlow(Duration::from_secs(5)));
+    }
+
+    #[tokio::test]
+    async fn bodies_share_a_budget_and_give_it_back() {
+        let limits = limits(4096, 2048);
+        let first = read(&mut super::super::full(vec![0; 2000]), &limits).await.unwrap();
+        let second = read(&mut super::super::full(vec![0; 100]), &limits).await;
+        assert_eq!(second.unwrap_err(), BodyError::Overloaded);
+        drop(first);
+        assert!(read(&mut super::super::full(vec![0; 100]), &limits).await.is_ok());
+    }
+}

@@ -1,0 +1,209 @@
+//! `DescribeStream`, `DescribeStreamSummary`.
+
+use millrace_core::{CapacityMode, StreamState};
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::check::{self, Checks};
+use super::error::ApiError;
+use super::input::{Text, as_str, parse};
+use super::shards::{ShardForm, shard_id};
+use super::{Call, json};
+use crate::broker::Stream;
+
+/// The most shards of one answer, and how many there are if the caller does not say (Kinesis API,
+/// `DescribeStream`).
+const MAX_SHARDS: usize = 100;
+
+/// A time as the API writes it: seconds since 1970, with a fraction of milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seconds(pub(super) i64);
+
+impl Serialize for Seconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.0 as f64 / 1_000.0)
+    }
+}
+
+/// Who decides how many shards a stream has.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct StreamModeDetails {
+    stream_mode: &'static str,
+}
+
+impl From<CapacityMode> for StreamModeDetails {
+    fn from(mode: CapacityMode) -> StreamModeDetails {
+        let stream_mode = match mode {
+            CapacityMode::OnDemand => "ON_DEMAND",
+            CapacityMode::Provisioned => "PROVISIONED",
+        };
+        StreamModeDetails { stream_mode }
+    }
+}
+
+/// A stream's state, as clients wait for it.
+pub(super) fn status(stream: &Stream) -> &'static str {
+    match (stream.entry.state, &stream.map) {
+        (StreamState::Deleting, _) => "DELETING",
+        (StreamState::Creating, _) | (StreamState::Active, None) => "CREATING",
+        (StreamState::Active, Some(map)) => {
+            let provisioned = stream.entry.config.mode == CapacityMode::Provisioned;
+            let other_count = map.open_after_reshards() as u64 != u64::from(stream.entry.config.shards);
+            match !map.reshards.is_empty() || (provisioned && other_count) {
+                true => "UPDATING",
+                false => "ACTIVE",
+            }
+        }
+    }
+}
+
+/// Whether records can be written to the stream and read from it.
+pub(super) fn has_data(stream: &Stream) -> bool {
+    matches!(status(stream), "ACTIVE" | "UPDATING")
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DescribeStreamInput<'a> {
+    #[serde(borrow)]
+    exclusive_start_shard_id: Option<Text<'a>>,
+    limit: Option<i64>,
+    #[serde(borrow, rename = "StreamARN")]
+    stream_arn: Option<Text<'a>>,
+    #[serde(borrow)]
+    stream_name: Option<Text<'a>>,
+}
+
+/// What both operations tell.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Description<'a> {
+    stream_name: &'a str,
+    #[serde(rename = "StreamARN")]
+    stream_arn: String,
+    stream_status: &'static str,
+    stream_mode_details: StreamModeDetails,
+    retention_period_hours: u64,
+    stream_creation_timestamp: Seconds,
+    enhanced_monitoring: [EnhancedMetrics; 1],
+    encryption_type: &'static str,
+    #[serde(flatten)]
+    rest: Rest,
+}
+
+/// What one of them tells.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Rest {
+    #[serde(rename_all = "PascalCase")]
+    Shards { shards: Vec<ShardForm>, has_more_shards: bool },
+    #[serde(rename_all = "PascalCase")]
+    Counts { open_shard_count: usize, consumer_count: usize },
+}
+
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct EnhancedMetrics {
+    shard_level_metrics: [&'static str; 0],
+}
+
+fn description<'a>(call: &Call<'_>, stream: &'a Stream, rest: Rest) -> Description<'a> {
+    let config = &stream.entry.config;
+    Description {
+        stream_name: &stream.name,
+        stream_arn: call.stream_arn(&stream.name),
+        stream_status: status(stream),
+        stream_mode_details: config.mode.into(),
+        retention_period_hours: config.retention_s.div_ceil(3_600),
+        stream_creation_timestamp: Seconds(stream.entry.created_ms),
+        enhanced_monitoring: Default::default(),
+        encryption_type: "NONE",
+        rest,
+    }
+}
+
+pub(super) async fn describe_stream(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>, ApiError> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Output<'a> {
+        stream_description: Description<'a>,
+    }
+    let input: DescribeStreamInput<'_> = parse(body)?;
+    let mut checks = Checks::default();
+    checks.text("exclusiveStartShardId", as_str(&input.exclusive_start_shard_id), check::SHARD_ID);
+    checks.number("limit", input.limit, 1, 10_000);
+    checks.stream(as_str(&input.stream_name), as_str(&input.stream_arn));
+    checks.finish()?;
+    let stream = call.stream(as_str(&input.stream_name), as_str(&input.stream_arn))?;
+    let after = match as_str(&input.exclusive_start_shard_id) {
+        Some(text) => {
+            let id = shard_id(text);
+            Some(id.ok_or_else(|| ApiError::no_such_shard(text, &stream.name, &call.account))?)
+        }
+        None => None,
+    };
+    let mut shards = match has_data(&stream) {
+        true => call.broker().shards(&stream).await,
+        false => Ok(Vec::new()),
+    }
+    .map_err(|error| ApiError::of_read(&error, &stream, &call.account))?;
+    shards.retain(|shard| after.is_none_or(|after| shard.id() > after));
+    let most =
+        usize::try_from(input.limit.unwrap_or(i64::MAX)).map_or(MAX_SHARDS, |limit| limit.min(MAX_SHARDS));
+    let has_more_shards = shards.len() > most;
+    shards.truncate(most);
+    let rest = Rest::Shards { shards: shards.iter().map(ShardForm::from).collect(), has_more_shards };
+    json(&Output { stream_description: description(call, &stream, rest) })
+}
+
+pub(super) async fn describe_stream_summary(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>, ApiError> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Output<'a> {
+        stream_description_summary: Description<'a>,
+    }
+    let input: DescribeStreamInput<'_> = parse(body)?;
+    let mut checks = Checks::default();
+    checks.stream(as_str(&input.stream_name), as_str(&input.stream_arn));
+    checks.finish()?;
+    let stream = call.stream(as_str(&input.stream_name), as_str(&input.stream_arn))?;
+    let open_shard_count = stream.map.as_ref().filter(|_| has_data(&stream)).map_or(0, |map| map.open.len());
+    let rest = Rest::Counts { open_shard_count, consumer_count: 0 };
+    json(&Output { stream_description_summary: description(call, &stream, rest) })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use millrace_core::plan::Action;
+    use millrace_core::{DataId, HashKey, ShardId, ShardMap, StreamConfig, StreamEntry};
+    use std::sync::Arc;
+
+    pub(in crate::kinesis) fn stream(state: StreamState, map: Option<ShardMap>) -> Stream {
+        let config = StreamConfig { mode: CapacityMode::Provisioned, shards: 2, ..StreamConfig::default() };
+        let entry = StreamEntry { data: DataId::from_random(1), state, created_ms: 0, config };
+        Stream { namespace: "default".into(), name: "s".into(), entry, map: map.map(Arc::new) }
+    }
+
+    #[test]
+    fn a_stream_is_updating_until_it_has_the_shards_that_were_asked_for() {
+        let map = ShardMap::new(2, 0);
+        assert_eq!(status(&stream(StreamState::Creating, None)), "CREATING");
+        assert_eq!(status(&stream(StreamState::Active, None)), "CREATING");
+        assert_eq!(status(&stream(StreamState::Active, Some(map.clone()))), "ACTIVE");
+        assert_eq!(status(&stream(StreamState::Active, Some(ShardMap::new(3, 0)))), "UPDATING");
+        assert_eq!(status(&stream(StreamState::Deleting, Some(map.clone()))), "DELETING");
+        let split = Action::Split { shard: ShardId(0), cuts: vec![HashKey(5)] };
+        let mut splitting = stream(StreamState::Active, Some(map.plan(&[split], 0).unwrap()));
+        splitting.entry.config.shards = 3;
+        assert_eq!(status(&splitting), "UPDATING");
+        splitting.entry.config.mode = CapacityMode::OnDemand;
+        splitting.map = Some(Arc::new(ShardMap::new(7, 0)));
+        assert_eq!(status(&splitting), "ACTIVE");
+    }
+
+    #[test]
+    fn times_are_seconds_with_milliseconds() {
+        assert_eq!(serde_json::to_string(&Seconds(1_459_799_926_480)).unwrap(), "1459799926.48");
+    }
+}

@@ -1,0 +1,220 @@
+//! `GetRecords`.
+
+use std::io::Write;
+
+use base64_simd::STANDARD;
+use jiff::Timestamp;
+use millrace_core::token::{ShardIterator, TokenError};
+use millrace_core::{CapacityMode, Limits, SequenceNumber, StoredRecord};
+use serde::Deserialize;
+
+use super::Call;
+use super::check::{self, Checks};
+use super::describe::has_data;
+use super::error::ApiError;
+use super::input::{Text, as_str, parse};
+use super::iterator::ITERATOR_MS;
+use super::shards::ChildForm;
+use crate::broker::{ReadBatch, Stream};
+
+/// The most records of one answer, and how many there are if the caller does not say (Kinesis API,
+/// `GetRecords`).
+const MAX_RECORDS: i64 = 10_000;
+/// The most data of one answer, in bytes.
+const MAX_BYTES: usize = 10 << 20;
+/// What an answer has beside its records, and a record beside its data and key, in bytes.
+const ANSWER_BYTES: usize = 512;
+const RECORD_BYTES: usize = 144;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct GetRecordsInput<'a> {
+    limit: Option<i64>,
+    #[serde(borrow)]
+    shard_iterator: Option<Text<'a>>,
+    #[serde(borrow, rename = "StreamARN")]
+    stream_arn: Option<Text<'a>>,
+}
+
+pub(super) async fn get_records(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>, ApiError> {
+    let input: GetRecordsInput<'_> = parse(body)?;
+    let mut checks = Checks::default();
+    checks.number("limit", input.limit, 1, MAX_RECORDS);
+    checks.required("shardIterator", input.shard_iterator.as_ref());
+    checks.text("shardIterator", as_str(&input.shard_iterator), check::SHARD_ITERATOR);
+    checks.text("streamARN", as_str(&input.stream_arn), check::STREAM_ARN);
+    checks.finish()?;
+    let (broker, key) = (call.broker(), call.broker().token_key());
+    let text = as_str(&input.shard_iterator).unwrap_or_default();
+    let iterator =
+        ShardIterator::open(key, text, call.now_ms).map_err(|error| refused(error, call.now_ms))?;
+    let stream = broker.stream_of(&iterator.data).ok_or_else(|| {
+        ApiError::not_found(format!(
+            "The stream of the ShardIterator under account {} not found.",
+            call.account
+        ))
+    })?;
+    if stream.namespace != call.namespace() {
+        return Err(refused(TokenError::Invalid, call.now_ms));
+    }
+    if input.stream_arn.is_some() && call.stream_name(None, as_str(&input.stream_arn))? != stream.name {
+        return Err(ApiError::invalid_argument(
+            "The ShardIterator is not one of the stream that StreamARN names.",
+        ));
+    }
+    if !has_data(&stream) {
+        return Err(ApiError::no_stream(&stream.name, &call.account));
+    }
+    let metered = is_metered(&stream);
+    let reads = &call.kinesis.reads;
+    if metered && !reads.admit(&iterator.data, iterator.shard, call.now_ms) {
+        return Err(ApiError::throttled(format!(
+            "Rate exceeded for shard {} in stream {} under account {}.",
+            iterator.shard, stream.name, call.account
+        )));
+    }
+    let most = usize::try_from(input.limit.unwrap_or(MAX_RECORDS)).unwrap_or(usize::MAX);
+    let read = broker.read(&stream, iterator.shard, iterator.next, iterator.not_before_ms, most, MAX_BYTES);
+    let batch = read.await.map_err(|error| ApiError::of_read(&error, &stream, &call.account))?;
+    if metered {
+        let bytes =
+            batch.records.iter().map(|(_, record)| record.data.len() + record.partition_key.len()).sum();
+        reads.charge(&iterator.data, iterator.shard, bytes);
+    }
+    let next = batch.next.map(|next| {
+        // Arrival times never decrease in a shard: once one record has passed, all do.
+        let not_before_ms = iterator.not_before_ms.filter(|_| batch.records.is_empty());
+        let next = ShardIterator { next, not_before_ms, ..iterator };
+        next.seal(key, broker.now_ms() + ITERATOR_MS)
+    });
+    write(&batch, next.as_deref())
+}
+
+/// Whether the stream's readers are held to Kinesis' quotas.
+fn is_metered(stream: &Stream) -> bool {
+    let config = &stream.entry.config;
+    config.limits == Limits::Kinesis && config.mode == CapacityMode::Provisioned
+}
+
+fn refused(error: TokenError, now_ms: i64) -> ApiError {
+    match error {
+        TokenError::Invalid => ApiError::invalid_argument("Invalid ShardIterator."),
+        TokenError::Expired { at_ms } => ApiError::expired_iterator(format!(
+            "Iterator expired. The iterator was created at time {} while right now it is {} which is further in \
+             the future than the tolerated delay of {ITERATOR_MS} milliseconds.",
+            long_format(at_ms - ITERATOR_MS),
+            long_format(now_ms),
+        )),
+    }
+}
+
+/// `Thu Jan 22 01:22:02 UTC 2015`.
+fn long_format(ms: i64) -> String {
+    let time = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH);
+    time.strftime("%a %b %d %H:%M:%S UTC %Y").to_string()
+}
+
+/// Writes the answer, the data in base64 right where it belongs.
+fn write(batch: &ReadBatch, next: Option<&str>) -> Result<Vec<u8>, ApiError> {
+    let size =
+        |record: &StoredRecord| RECORD_BYTES + record.partition_key.len() + record.data.len().div_ceil(3) * 4;
+    let room = batch.records.iter().map(|(_, record)| size(record)).sum::<usize>() + ANSWER_BYTES;
+    let mut out = Vec::with_capacity(room);
+    write_answer(&mut out, batch, next).map_err(|error| {
+        tracing::error!(%error, "an answer can't be written");
+        ApiError::internal()
+    })?;
+    Ok(out)
+}
+
+fn write_answer(out: &mut Vec<u8>, batch: &ReadBatch, next: Option<&str>) -> std::io::Result<()> {
+    write!(out, r#"{{"MillisBehindLatest":{},"NextShardIterator":"#, batch.millis_behind.max(0))?;
+    match next {
+        Some(text) => write!(out, r#""{text}""#)?,
+        None => out.extend_from_slice(b"null"),
+    }
+    if !batch.children.is_empty() {
+        out.extend_from_slice(br#","ChildShards":"#);
+        let children: Vec<ChildForm> = batch.children.iter().map(ChildForm::from).collect();
+        serde_json::to_writer(&mut *out, &children)?;
+    }
+    out.extend_from_slice(br#","Records":["#);
+    for (index, (sequence, record)) in batch.records.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_record(out, sequence, record)?;
+    }
+    out.extend_from_slice(b"]}");
+    Ok(())
+}
+
+fn write_record(out: &mut Vec<u8>, sequence: &SequenceNumber, record: &StoredRecord) -> std::io::Result<()> {
+    let (seconds, millis) = (record.arrival_ms.max(0) / 1_000, record.arrival_ms.max(0) % 1_000);
+    write!(out, r#"{{"ApproximateArrivalTimestamp":{seconds}.{millis:03},"Data":""#)?;
+    STANDARD.encode_append(&record.data, out);
+    out.extend_from_slice(br#"","PartitionKey":"#);
+    // A key was checked to be UTF-8 where it came in, and its pack has a checksum.
+    serde_json::to_writer(&mut *out, &String::from_utf8_lossy(&record.partition_key))?;
+    write!(out, r#","SequenceNumber":"{sequence}"}}"#)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::shards::tests::open;
+    use super::*;
+    use bytes::Bytes;
+    use millrace_core::map::Parents;
+    use millrace_core::{Position, ShardId};
+    use serde_json::{Value, json};
+
+    fn batch() -> ReadBatch {
+        let sequence = SequenceNumber { epoch: 1, position: Position { pack: 2, index: 3 } };
+        let record = |key: &'static str, data: &'static str| StoredRecord {
+            partition_key: Bytes::from_static(key.as_bytes()),
+            explicit_hash_key: None,
+            arrival_ms: 1_459_799_926_048,
+            data: Bytes::from_static(data.as_bytes()),
+        };
+        let records = vec![(sequence, record("a\"ä\n", "data")), (sequence, record("k", ""))];
+        ReadBatch { records, next: None, millis_behind: 17, children: Vec::new() }
+    }
+
+    #[test]
+    fn an_answer_is_json_with_data_in_base64() {
+        let answer: Value = serde_json::from_slice(&write(&batch(), Some("AAE")).unwrap()).unwrap();
+        let sequence = batch().records[0].0.to_string();
+        let record = |key: &str, data: &str| {
+            json!({"ApproximateArrivalTimestamp": 1_459_799_926.048, "Data": data, "PartitionKey": key,
+                   "SequenceNumber": sequence})
+        };
+        let expected = json!({"MillisBehindLatest": 17, "NextShardIterator": "AAE",
+                              "Records": [record("a\"ä\n", "ZGF0YQ=="), record("k", "")]});
+        assert_eq!(answer, expected);
+    }
+
+    #[test]
+    fn a_shards_end_has_no_iterator_and_names_its_children() {
+        let parents = Parents { parent: Some(ShardId(1)), adjacent: Some(ShardId(2)) };
+        let batch = ReadBatch { records: Vec::new(), children: vec![open(8, 0, parents)], ..batch() };
+        let answer: Value = serde_json::from_slice(&write(&batch, None).unwrap()).unwrap();
+        let expected = json!({"MillisBehindLatest": 17, "NextShardIterator": null, "Records": [], "ChildShards": [{
+            "ShardId": "shardId-000000000008",
+            "ParentShards": ["shardId-000000000001", "shardId-000000000002"],
+            "HashKeyRange": {"StartingHashKey": "5", "EndingHashKey": "9"},
+        }]});
+        assert_eq!(answer, expected);
+    }
+
+    #[test]
+    fn an_expired_iterator_says_when_it_was_made() {
+        let error = refused(TokenError::Expired { at_ms: 1_421_890_022_000 }, 1_421_890_023_000);
+        assert_eq!(error.name, "ExpiredIteratorException");
+        assert_eq!(
+            error.message,
+            "Iterator expired. The iterator was created at time Thu Jan 22 01:22:02 UTC 2015 while right now it \
+             is Thu Jan 22 01:27:03 UTC 2015 which is further in the future than the tolerated delay of 300000 \
+             milliseconds."
+        );
+    }
+}

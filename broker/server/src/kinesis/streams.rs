@@ -1,0 +1,254 @@
+//! `CreateStream`, `DeleteStream`, `ListStreams`.
+
+use millrace_core::map::MAX_OPEN_SHARDS;
+use millrace_core::token::{self, Purpose, TokenError};
+use millrace_core::{CapacityMode, StreamConfig};
+use minicbor::{Decode, Encode};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+
+use super::check::{self, Checks};
+use super::describe::{Seconds, StreamModeDetails, status};
+use super::error::ApiError;
+use super::input::{Text, as_str, parse};
+use super::{Call, json};
+
+/// The most streams of one answer, and how many there are if the caller does not say (Kinesis API,
+/// `ListStreams`).
+const MAX_STREAMS: usize = 100;
+/// How long a token to go on with is good, in milliseconds.
+const TOKEN_MS: i64 = 300_000;
+/// The largest record of a stream whose maker does not say, in KiB: the only size there is here.
+const RECORD_KIB: i64 = 1_024;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct CreateStreamInput<'a> {
+    #[serde(rename = "MaxRecordSizeInKiB")]
+    max_record_size_in_kib: Option<i64>,
+    shard_count: Option<i64>,
+    #[serde(borrow)]
+    stream_mode_details: Option<ModeInput<'a>>,
+    #[serde(borrow)]
+    stream_name: Option<Text<'a>>,
+    tags: Option<std::collections::BTreeMap<String, IgnoredAny>>,
+    #[serde(rename = "WarmThroughputMiBps")]
+    warm_throughput: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ModeInput<'a> {
+    #[serde(borrow)]
+    stream_mode: Option<Text<'a>>,
+}
+
+impl CreateStreamInput<'_> {
+    /// The configuration that the request asks for.
+    fn config(&self) -> Result<StreamConfig, ApiError> {
+        let mode = self.stream_mode_details.as_ref().map(|details| as_str(&details.stream_mode));
+        let mut checks = Checks::default();
+        checks.number("maxRecordSizeInKiB", self.max_record_size_in_kib, 1_024, 10_240);
+        checks.number("shardCount", self.shard_count, 1, i64::from(i32::MAX));
+        if let Some(mode) = mode {
+            checks.required("streamModeDetails.streamMode", mode);
+            checks.one_of("streamModeDetails.streamMode", mode, &["PROVISIONED", "ON_DEMAND"]);
+        }
+        let on_demand = mode == Some(Some("ON_DEMAND"));
+        if !on_demand {
+            checks.required("shardCount", self.shard_count);
+        }
+        checks.required("streamName", self.stream_name.as_ref());
+        checks.text("streamName", as_str(&self.stream_name), check::STREAM_NAME);
+        checks.number("warmThroughputMiBps", self.warm_throughput, 0, i64::MAX);
+        checks.finish()?;
+        if self.tags.as_ref().is_some_and(|tags| !tags.is_empty()) {
+            return Err(ApiError::not_built("CreateStream with Tags"));
+        }
+        if self.warm_throughput.is_some() {
+            return Err(ApiError::not_built("CreateStream with WarmThroughputMiBps"));
+        }
+        if self.max_record_size_in_kib.is_some_and(|size| size != RECORD_KIB) {
+            return Err(ApiError::not_built("CreateStream with a MaxRecordSizeInKiB other than 1024"));
+        }
+        if on_demand {
+            return match self.shard_count {
+                None => Ok(StreamConfig::default()),
+                Some(_) => Err(ApiError::invalid_argument(
+                    "ShardCount can't be given for a stream in ON_DEMAND mode: its shards follow its load.",
+                )),
+            };
+        }
+        let shards = self.shard_count.and_then(|count| u32::try_from(count).ok()).unwrap_or(u32::MAX);
+        if shards as usize > MAX_OPEN_SHARDS {
+            return Err(ApiError::limit_exceeded(format!(
+                "A stream can't have more than {MAX_OPEN_SHARDS} open shards. ShardCount: {shards}"
+            )));
+        }
+        Ok(StreamConfig { mode: CapacityMode::Provisioned, shards, ..StreamConfig::default() })
+    }
+}
+
+pub(super) async fn create_stream(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>, ApiError> {
+    let input: CreateStreamInput<'_> = parse(body)?;
+    let config = input.config()?;
+    let name = as_str(&input.stream_name).unwrap_or_default();
+    let created = call.broker().create_stream(call.namespace(), name, config).await;
+    created.map_err(|error| ApiError::of_control(&error, name, &call.account))?;
+    Ok(Vec::new())
+}
+
+pub(super) async fn delete_stream(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>, ApiError> {
+    /// `EnforceConsumerDeletion` is passed over: there are no registered consumers that could be in the way.
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Input<'a> {
+        #[serde(borrow, rename = "StreamARN")]
+        stream_arn: Option<Text<'a>>,
+        #[serde(borrow)]
+        stream_name: Option<Text<'a>>,
+    }
+    let input: Input<'_> = parse(body)?;
+    let mut checks = Checks::default();
+    checks.stream(as_str(&input.stream_name), as_str(&input.stream_arn));
+    checks.finish()?;
+    let name = call.stream_name(as_str(&input.stream_name), as_str(&input.stream_arn))?;
+    let deleted = call.broker().delete_stream(call.namespace(), name).await;
+    deleted.map_err(|error| ApiError::of_control(&error, name, &call.account))?;
+    Ok(Vec::new())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListStreamsInput<'a> {
+    #[serde(borrow)]
+    exclusive_start_stream_name: Option<Text<'a>>,
+    limit: Option<i64>,
+    #[serde(borrow)]
+    next_token: Option<Text<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListStreamsOutput<'a> {
+    stream_names: Vec<&'a str>,
+    has_more_streams: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+    stream_summaries: Vec<Summary<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Summary<'a> {
+    stream_name: &'a str,
+    #[serde(rename = "StreamARN")]
+    stream_arn: String,
+    stream_status: &'static str,
+    stream_mode_details: StreamModeDetails,
+    stream_creation_timestamp: Seconds,
+}
+
+/// Where a list goes on.
+#[derive(Debug, Encode, Decode)]
+#[cbor(array)]
+struct Continuation<'a> {
+    #[b(0)]
+    namespace: &'a str,
+    #[b(1)]
+    after: &'a str,
+}
+
+pub(super) fn list_streams(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>, ApiError> {
+    let input: ListStreamsInput<'_> = parse(body)?;
+    let mut checks = Checks::default();
+    let after = as_str(&input.exclusive_start_stream_name);
+    checks.text("exclusiveStartStreamName", after, check::STREAM_NAME);
+    checks.number("limit", input.limit, 1, 10_000);
+    checks.text("nextToken", as_str(&input.next_token), check::NEXT_TOKEN);
+    checks.finish()?;
+    let key = call.broker().token_key();
+    let mut after = after.map(str::to_owned);
+    if let Some(text) = as_str(&input.next_token) {
+        let invalid = || ApiError::invalid_argument("The provided NextToken is invalid.");
+        let bytes =
+            token::open(key, Purpose::ListStreams, text, call.now_ms).map_err(|error| match error {
+                TokenError::Invalid => invalid(),
+                TokenError::Expired { .. } => ApiError::expired_token(),
+            })?;
+        let token: Continuation<'_> = minicbor::decode(&bytes).map_err(|_| invalid())?;
+        if token.namespace != call.namespace() {
+            return Err(invalid());
+        }
+        if after.is_some() {
+            return Err(ApiError::invalid_argument(
+                "NextToken and ExclusiveStartStreamName cannot be provided together.",
+            ));
+        }
+        after = Some(token.after.to_owned());
+    }
+    let mut streams = call.broker().streams(call.namespace());
+    streams.retain(|stream| after.as_ref().is_none_or(|after| stream.name > *after));
+    let most =
+        usize::try_from(input.limit.unwrap_or(i64::MAX)).map_or(MAX_STREAMS, |limit| limit.min(MAX_STREAMS));
+    let has_more_streams = streams.len() > most;
+    streams.truncate(most);
+    let next_token = streams.last().filter(|_| has_more_streams).map(|last| {
+        let token = Continuation { namespace: call.namespace(), after: &last.name };
+        token::seal(key, Purpose::ListStreams, call.now_ms + TOKEN_MS, &token)
+    });
+    let summaries = streams.iter().map(|stream| Summary {
+        stream_name: &stream.name,
+        stream_arn: call.stream_arn(&stream.name),
+        stream_status: status(stream),
+        stream_mode_details: stream.entry.config.mode.into(),
+        stream_creation_timestamp: Seconds(stream.entry.created_ms),
+    });
+    let stream_summaries = summaries.collect();
+    let stream_names = streams.iter().map(|stream| stream.name.as_str()).collect();
+    json(&ListStreamsOutput { stream_names, has_more_streams, next_token, stream_summaries })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn config(input: &Value) -> Result<StreamConfig, ApiError> {
+        parse::<CreateStreamInput<'_>>(input.to_string().as_bytes())?.config()
+    }
+
+    #[test]
+    fn a_stream_is_provisioned_unless_it_is_said_to_be_on_demand() {
+        let provisioned = config(&json!({"StreamName": "s", "ShardCount": 3})).unwrap();
+        assert_eq!((provisioned.mode, provisioned.shards), (CapacityMode::Provisioned, 3));
+        let on_demand = json!({"StreamName": "s", "StreamModeDetails": {"StreamMode": "ON_DEMAND"}});
+        assert_eq!(config(&on_demand).unwrap(), StreamConfig::default());
+    }
+
+    #[test]
+    fn a_stream_that_can_not_be_had_is_refused() {
+        let name = |input: Value| config(&input).unwrap_err().name;
+        assert_eq!(name(json!({"StreamName": "s"})), "ValidationException");
+        assert_eq!(name(json!({"StreamName": "s", "ShardCount": 0})), "ValidationException");
+        assert_eq!(name(json!({"StreamName": "s/t", "ShardCount": 1})), "ValidationException");
+        assert_eq!(name(json!({"StreamName": "s", "ShardCount": "1"})), "SerializationException");
+        assert_eq!(name(json!({"StreamName": "s", "ShardCount": 100_000})), "LimitExceededException");
+        let mode = |mode: Value| json!({"StreamName": "s", "ShardCount": 1, "StreamModeDetails": mode});
+        assert_eq!(name(mode(json!({"StreamMode": "ON_DEMAND"}))), "InvalidArgumentException");
+        assert_eq!(name(mode(json!({"StreamMode": "OTHER"}))), "ValidationException");
+        assert_eq!(name(mode(json!({}))), "ValidationException");
+        let tagged = json!({"StreamName": "s", "ShardCount": 1, "Tags": {"a": "b"}});
+        assert_eq!(name(tagged), "NotImplementedException");
+    }
+
+    #[test]
+    fn everything_that_is_missing_is_named_at_once() {
+        assert_eq!(
+            config(&json!({})).unwrap_err().message,
+            "2 validation errors detected: \
+             Value null at 'shardCount' failed to satisfy constraint: Member must not be null; \
+             Value null at 'streamName' failed to satisfy constraint: Member must not be null"
+        );
+    }
+}

@@ -1,0 +1,239 @@
+//! The canonical form of a request: what its signature covers.
+
+use std::borrow::Cow;
+
+use http::HeaderMap;
+use http::request::Parts;
+
+use super::error::AuthError;
+
+/// Headers on which the meaning of a request or its signature rests. A second one is never taken.
+const SINGLE: [&str; 6] =
+    ["host", "content-type", "x-amz-date", "x-amz-target", "x-amz-content-sha256", "x-amz-security-token"];
+
+/// Whether the signature covers what it has to: `host`, every `x-amz-` header there is, and no header that is
+/// not there.
+pub(super) fn check_signed_headers(head: &Parts, signed: &[String]) -> Result<(), AuthError> {
+    let is_signed = |name: &str| signed.binary_search_by(|signed| signed.as_str().cmp(name)).is_ok();
+    if !is_signed("host") {
+        return Err(AuthError::invalid(
+            "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.",
+        ));
+    }
+    for name in head.headers.keys() {
+        if name.as_str().starts_with("x-amz-") && !is_signed(name.as_str()) {
+            return Err(AuthError::invalid(format!("The header '{name}' is there but not signed.")));
+        }
+    }
+    for name in SINGLE {
+        if head.headers.get_all(name).iter().nth(1).is_some() {
+            return Err(AuthError::incomplete(format!("The request has more than one '{name}' header.")));
+        }
+    }
+    let absent = signed.iter().find(|name| *name != "host" && !head.headers.contains_key(name.as_str()));
+    match absent {
+        Some(name) => Err(AuthError::invalid(format!("The signed header '{name}' is not there."))),
+        None => host(head).map(|_| ()),
+    }
+}
+
+/// The header `X-Amz-Content-Sha256`, if there is one: a hash, since bodies are always signed here.
+pub(super) fn given_payload_hash(head: &Parts) -> Result<Option<String>, AuthError> {
+    let Some(value) = head.headers.get("x-amz-content-sha256") else {
+        return Ok(None);
+    };
+    let hex = |b: &u8| b.is_ascii_digit() || (b'a'..=b'f').contains(b);
+    match value.to_str() {
+        Ok(hash) if hash.len() == 64 && hash.as_bytes().iter().all(hex) => Ok(Some(hash.to_owned())),
+        _ => Err(AuthError::invalid(
+            "X-Amz-Content-Sha256 has to be the SHA-256 of the body in hex: unsigned and chunked payloads are \
+             not taken here.",
+        )),
+    }
+}
+
+/// The canonical request.
+pub(super) fn request(head: &Parts, signed: &[String], body_hash: &str) -> Result<Vec<u8>, AuthError> {
+    let mut out = Vec::with_capacity(1_024);
+    out.extend_from_slice(head.method.as_str().as_bytes());
+    out.push(b'\n');
+    out.extend_from_slice(path(head.uri.path()).as_bytes());
+    out.push(b'\n');
+    out.extend_from_slice(query(head.uri.query().unwrap_or("")).as_bytes());
+    out.push(b'\n');
+    for name in signed {
+        out.extend_from_slice(name.as_bytes());
+        out.push(b':');
+        if name == "host" {
+            push_value(&mut out, host(head)?);
+        } else {
+            push_values(&mut out, &head.headers, name);
+        }
+        out.push(b'\n');
+    }
+    out.push(b'\n');
+    out.extend_from_slice(signed.join(";").as_bytes());
+    out.push(b'\n');
+    out.extend_from_slice(body_hash.as_bytes());
+    Ok(out)
+}
+
+/// The host that the caller named: `Host`, or `:authority` in HTTP/2.
+fn host(head: &Parts) -> Result<&[u8], AuthError> {
+    let header = head.headers.get("host").map(|value| value.as_bytes());
+    let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    match (header, authority) {
+        (Some(header), Some(authority)) if header != authority => {
+            Err(AuthError::invalid("'Host' and ':authority' differ."))
+        }
+        (Some(host), _) | (None, Some(host)) => Ok(host),
+        (None, None) => Err(AuthError::incomplete("The request names no host.")),
+    }
+}
+
+/// All values of a header, divided by commas.
+fn push_values(out: &mut Vec<u8>, headers: &HeaderMap, name: &str) {
+    for (index, value) in headers.get_all(name).iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        push_value(out, value.as_bytes());
+    }
+}
+
+/// A value without spaces around it and with single ones within.
+fn push_value(out: &mut Vec<u8>, value: &[u8]) {
+    let from = value.iter().position(|b| *b != b' ').unwrap_or(value.len());
+    let to = value.iter().rposition(|b| *b != b' ').map_or(from, |last| last + 1);
+    let mut last = 0;
+    for &byte in &value[from..to] {
+        if byte != b' ' || last != b' ' {
+            out.push(byte);
+        }
+        last = byte;
+    }
+}
+
+/// The path without `.`, `..` and empty segments, its every byte encoded once more (all services but S3).
+fn path(path: &str) -> Cow<'_, str> {
+    if path == "/" || path.is_empty() {
+        return Cow::Borrowed("/");
+    }
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            segment => segments.push(segment),
+        }
+    }
+    let mut out = String::with_capacity(path.len() + 16);
+    for segment in &segments {
+        out.push('/');
+        encode(segment.as_bytes(), &mut out);
+    }
+    let ends_in_slash = ["/", "/.", "/.."].iter().any(|end| path.ends_with(end));
+    if segments.is_empty() || ends_in_slash {
+        out.push('/');
+    }
+    Cow::Owned(out)
+}
+
+/// The parameters, each name and value decoded and encoded again, in the order of their names and values.
+fn query(query: &str) -> String {
+    let mut parameters: Vec<(String, String)> = query
+        .split('&')
+        .filter(|parameter| !parameter.is_empty())
+        .map(|parameter| {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            (encode_again(name), encode_again(value))
+        })
+        .collect();
+    parameters.sort();
+    let joined: Vec<String> = parameters.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    joined.join("&")
+}
+
+fn encode_again(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let digits = text.get(at + 1..at + 3).filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) if bytes[at] == b'%' => {
+                decoded.push(byte);
+                at += 3;
+            }
+            _ => {
+                decoded.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    let mut out = String::with_capacity(decoded.len());
+    encode(&decoded, &mut out);
+    out
+}
+
+/// Percent-encodes all but letters, digits and `-._~`, in upper case.
+fn encode(bytes: &[u8], out: &mut String) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for &byte in bytes {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push(char::from(HEX[usize::from(byte >> 4)]));
+            out.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_normalised_and_encoded_once_more() {
+        for (given, canonical) in [
+            ("", "/"),
+            ("/", "/"),
+            ("//", "/"),
+            ("/a/./b/../c", "/a/c"),
+            ("/a/..", "/"),
+            ("/../../a", "/a"),
+            ("/a//b/", "/a/b/"),
+            ("/a%20b", "/a%2520b"),
+            ("/*", "/%2A"),
+        ] {
+            assert_eq!(path(given), canonical, "{given}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_sorted_and_encoded_in_one_way() {
+        for (given, canonical) in [
+            ("", ""),
+            ("b=2&a=1", "a=1&b=2"),
+            ("a=2&a=1&a", "a=&a=1&a=2"),
+            ("a=%7e%2f+*", "a=~%2F%2B%2A"),
+            ("a=b=c&", "a=b%3Dc"),
+            ("a=%zz%4", "a=%25zz%254"),
+        ] {
+            assert_eq!(query(given), canonical, "{given}");
+        }
+    }
+
+    #[test]
+    fn values_lose_their_superfluous_spaces() {
+        let mut out = Vec::new();
+        push_value(&mut out, b"  a   b c ");
+        assert_eq!(out, b"a b c");
+        out.clear();
+        push_value(&mut out, b"   ");
+        assert_eq!(out, b"");
+    }
+}
