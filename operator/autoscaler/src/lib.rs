@@ -1,1 +1,127 @@
-//! Decides which shards to split and merge: pure
+//! Decides which shards to split and merge: pure. [`decide`] takes a stream's map, what is remembered of its load
+//! and its policy, and says what to do and why.
+//!
+//! Upwards it acts fast: a shard above its target for two seconds, or one that throttles, is cut where its load
+//! lies, into as many children as it takes at once. Downwards it acts lazily: neighbours are merged once both
+//! together have stayed far below one shard's target for so long that the idle shard has cost what a reshard
+//! costs. Between the two thresholds lies a factor of almost three, and what counts downwards is the highest
+//! second, not the mean: so noise leads from one to the other never.
+
+mod down;
+mod finding;
+mod history;
+mod policy;
+mod profile;
+mod up;
+
+use std::collections::BTreeSet;
+
+use millrace_core::plan::Action;
+use millrace_core::{CapacityMode, OpenShard, ShardId, ShardMap};
+
+pub use finding::{Finding, Seen};
+pub use history::LoadHistory;
+pub use policy::Policy;
+
+/// What a decision rests on.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// The shards there are.
+    pub map: &'a ShardMap,
+    /// What they have carried; [`LoadHistory::observe`] was called for this second.
+    pub history: &'a LoadHistory,
+    /// What is aimed at.
+    pub policy: &'a Policy,
+    /// The time of day, in Unix milliseconds.
+    pub now_ms: i64,
+}
+
+/// What is to be done, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// For [`ShardMap::plan`], which takes them all.
+    pub actions: Vec<Action>,
+    /// What was seen. Each action has one that speaks of it; some have no action, since none would help.
+    pub findings: Vec<Finding>,
+}
+
+/// Decides what to do about a stream's shards now. Shards that are being resharded already are left alone.
+///
+/// Provisioned: goes towards `policy.shards` of equal width while the number of open shards differs from that, and
+/// does nothing else. So the callers of SplitShard and MergeShards (the Kinesis API's handlers) change the
+/// configured number of shards along with the map, or else their shards would be undone here.
+pub fn decide(input: &Input<'_>) -> Decision {
+    let decision = match input.policy.mode {
+        CapacityMode::OnDemand => on_demand(input),
+        CapacityMode::Provisioned => provisioned(input),
+    };
+    // Cannot happen but for the bound on open shards, and then nothing is to be written that would be refused.
+    match input.map.plan(&decision.actions, input.now_ms) {
+        Ok(_) => decision,
+        Err(error) => {
+            Decision { actions: Vec::new(), findings: vec![Finding::Refused { why: error.to_string() }] }
+        }
+    }
+}
+
+fn on_demand(input: &Input<'_>) -> Decision {
+    let mut draft = Draft::new(input);
+    up::split_overloaded(input, &mut draft);
+    up::reach_min(input, &mut draft);
+    down::return_to_max(input, &mut draft);
+    down::merge_idle(input, &mut draft);
+    draft.decision
+}
+
+fn provisioned(input: &Input<'_>) -> Decision {
+    let open = input.map.open.len() as u32;
+    if !input.map.reshards.is_empty() || open == input.policy.shards {
+        return Decision::default();
+    }
+    let actions = input.map.step_to_uniform(input.policy.shards);
+    let reshards = actions.len() as u32;
+    let findings = vec![Finding::Resize { from: open, to: input.policy.shards, reshards }];
+    Decision { actions, findings }
+}
+
+/// A decision as it comes about.
+struct Draft {
+    decision: Decision,
+    /// Shards that are being resharded, or will be by this decision.
+    taken: BTreeSet<ShardId>,
+    /// How many shards will be open once everything is finished.
+    shards: u32,
+    /// How many more reshards may begin.
+    reshards_left: u32,
+}
+
+impl Draft {
+    fn new(input: &Input<'_>) -> Draft {
+        let parents = input.map.reshards.iter().flat_map(|reshard| &reshard.parents);
+        Draft {
+            decision: Decision::default(),
+            taken: parents.map(|parent| parent.id).collect(),
+            shards: input.map.open_after_reshards() as u32,
+            reshards_left: input.policy.max_reshards.saturating_sub(input.map.reshards.len() as u32),
+        }
+    }
+
+    fn is_free(&self, shard: &OpenShard) -> bool {
+        !self.taken.contains(&shard.id)
+    }
+
+    fn act(&mut self, action: Action) {
+        match &action {
+            Action::Split { shard, cuts } => {
+                self.taken.insert(*shard);
+                self.shards += cuts.len() as u32;
+            }
+            Action::Merge { shard, adjacent } => {
+                self.taken.extend([*shard, *adjacent]);
+                self.shards -= 1;
+            }
+        }
+        self.reshards_left -= 1;
+        self.decision.actions.push(action);
+    }
+}

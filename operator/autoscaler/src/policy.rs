@@ -1,0 +1,59 @@
+//! What the autoscaler aims at.
+
+use millrace_core::load::Target;
+use millrace_core::map::MAX_OPEN_SHARDS;
+use millrace_core::{CapacityMode, StreamConfig};
+
+/// What the autoscaler aims at, for one stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Who decides how many shards there are.
+    pub mode: CapacityMode,
+    /// Provisioned: how many shards there shall be.
+    pub shards: u32,
+    /// OnDemand: the fewest shards that are left.
+    pub min_shards: u32,
+    /// OnDemand: the most shards that are made.
+    pub max_shards: u32,
+    /// What one shard shall carry.
+    pub target: Target,
+    /// A shard above its target for so long is split, in seconds; one that throttles, at once.
+    pub split_after_s: u32,
+    /// What a child of a split is to carry, in thousandths of the target. Between this and 1,000 lies the room
+    /// for growth while the next split is under way.
+    pub fill_per_mille: u32,
+    /// Two neighbours are merged if they stay below this together, in thousandths of the target. Far enough below
+    /// what a split leaves that noise never leads from one to the other.
+    pub merge_below_per_mille: u32,
+    /// … for so long, in seconds: until what the idle shard has cost has paid for a reshard (lazy capacity
+    /// provisioning: Lin, Wierman, Andrew, Thereska, INFOCOM 2011).
+    pub merge_after_s: u32,
+    /// The most children of one split.
+    pub max_children: u32,
+    /// The most reshards under way at a time, in OnDemand.
+    pub max_reshards: u32,
+}
+
+impl Policy {
+    /// The policy that a stream's configuration asks for; what that leaves open is as production runs.
+    pub fn of(config: &StreamConfig) -> Policy {
+        let most = MAX_OPEN_SHARDS as u32;
+        let min_shards = config.min_shards.clamp(1, most);
+        Policy {
+            mode: config.mode,
+            shards: config.shards.clamp(1, most),
+            min_shards,
+            max_shards: config.max_shards.clamp(min_shards, most),
+            target: Target {
+                bytes_per_s: config.target_bytes_per_s.max(1),
+                records_per_s: config.target_records_per_s.max(1),
+            },
+            split_after_s: 2,
+            fill_per_mille: 600,
+            merge_below_per_mille: 350,
+            merge_after_s: 300,
+            max_children: 32,
+            max_reshards: 64,
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! More shards: where load is, and up to the least that is asked for.
+
+use millrace_core::plan::Action;
+use millrace_core::{HashRange, OpenShard};
+
+use crate::history::ShardHistory;
+use crate::profile::{Cuts, Profile};
+use crate::{Draft, Finding, Input, Seen};
+
+/// Reports that a new shard is given before it is split: the first covers a part of a second only.
+const GRACE_REPORTS: u32 = 2;
+
+/// Where a shard throttles, its load may be a burst shorter than the second that is reported: it counts as
+/// overloaded from this part of the target on, in thousandths.
+const BURST_PER_MILLE: u32 = 700;
+
+/// A shard that is above its target.
+struct Overloaded<'a> {
+    index: usize,
+    shard: &'a OpenShard,
+    history: &'a ShardHistory,
+    per_mille: u32,
+    for_s: u32,
+}
+
+/// Splits shards that are above their target, the hottest first.
+pub(crate) fn split_overloaded(input: &Input<'_>, draft: &mut Draft) {
+    let mut overloaded: Vec<Overloaded<'_>> = input
+        .map
+        .open
+        .iter()
+        .enumerate()
+        .filter(|(_, shard)| draft.is_free(shard))
+        .filter_map(|(index, shard)| overload(input, index, shard))
+        .collect();
+    overloaded.sort_by_key(|over| (std::cmp::Reverse(over.per_mille), over.shard.id));
+    for over in overloaded {
+        split(input, draft, &over);
+    }
+}
+
+/// How far a shard is above its target, if it has been for long enough.
+fn overload<'a>(input: &Input<'a>, index: usize, shard: &'a OpenShard) -> Option<Overloaded<'a>> {
+    let history = input.history.get(shard.id)?;
+    if history.seen < GRACE_REPORTS {
+        return None;
+    }
+    // The first report above the target covers a second already.
+    let for_s = history.over_since_ms.map_or(0, |since| 1 + ((input.now_ms - since).max(0) / 1_000) as u32);
+    let bursts = history.throttles() && history.plan_per_mille() >= BURST_PER_MILLE;
+    if for_s < input.policy.split_after_s && !bursts {
+        return None;
+    }
+    Some(Overloaded {
+        index,
+        shard,
+        history,
+        per_mille: history.plan_per_mille().max(1_001),
+        for_s: for_s.max(1),
+    })
+}
+
+fn split(input: &Input<'_>, draft: &mut Draft, over: &Overloaded<'_>) {
+    let policy = input.policy;
+    let shard = over.shard.id;
+    let seen = Seen::new(over.history.latest.as_ref(), over.per_mille, policy.target);
+    let range = input.map.range(over.index);
+    let Some(latest) = &over.history.latest else { return };
+    let hot_key = |key, key_per_mille| Finding::HotKey { shard, key, seen: seen.clone(), key_per_mille };
+    if range.width() == 0 {
+        draft.decision.findings.push(hot_key(range.start, over.per_mille));
+        return;
+    }
+    let profile = Profile::new(range, latest);
+    let wanted = profile.cuts(over.per_mille, policy.fill_per_mille, policy.max_children);
+    if wanted.at.is_empty() {
+        if let Some((key, load)) = wanted.hot.first() {
+            draft.decision.findings.push(hot_key(*key, *load));
+        }
+        return;
+    }
+    let room = policy.max_shards.saturating_sub(draft.shards);
+    if room == 0 {
+        let max_shards = policy.max_shards;
+        draft.decision.findings.push(Finding::AtMax { shard, seen, max_shards });
+        return;
+    }
+    if draft.reshards_left == 0 {
+        return;
+    }
+    let cuts = match wanted.at.len() <= room as usize {
+        true => wanted,
+        false => profile.cuts(over.per_mille, policy.fill_per_mille, room.saturating_add(1)),
+    };
+    let Cuts { at, hot, heaviest_per_mille } = cuts;
+    if at.is_empty() {
+        return;
+    }
+    draft.decision.findings.push(Finding::Split {
+        shard,
+        seen,
+        for_s: over.for_s,
+        children: at.len() as u32 + 1,
+        expected_per_mille: heaviest_per_mille,
+        isolated: hot.into_iter().map(|(key, _)| key).collect(),
+    });
+    draft.act(Action::Split { shard, cuts: at });
+}
+
+/// Splits the widest shards until there are as many as the least that is asked for.
+pub(crate) fn reach_min(input: &Input<'_>, draft: &mut Draft) {
+    let min_shards = input.policy.min_shards;
+    let shards = draft.shards;
+    if shards >= min_shards {
+        return;
+    }
+    let mut free: Vec<(usize, HashRange)> = (0..input.map.open.len())
+        .filter(|index| draft.is_free(&input.map.open[*index]))
+        .map(|index| (index, input.map.range(index)))
+        .filter(|(_, range)| range.width() > 0)
+        .collect();
+    free.sort_by_key(|(index, range)| (std::cmp::Reverse(range.width()), *index));
+    let mut reshards = 0;
+    for (index, range) in free {
+        let missing = min_shards.saturating_sub(draft.shards);
+        if missing == 0 || draft.reshards_left == 0 {
+            break;
+        }
+        let parts = (missing + 1).min(input.policy.max_children).min(1 + min_shards.div_ceil(shards.max(1)));
+        let cuts = range.divide(parts.max(2)).split_off(1);
+        draft.act(Action::Split { shard: input.map.open[index].id, cuts });
+        reshards += 1;
+    }
+    let max_shards = input.policy.max_shards;
+    draft.decision.findings.push(Finding::OutOfBounds { shards, min_shards, max_shards, reshards });
+}
