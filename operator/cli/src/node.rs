@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use millrace_log::jetstream::{ConnectSettings, JetStream, JetStreamHeartbeats, JetStreamKv, Settings as LogSettings};
+use millrace_log::jetstream::{ConnectSettings, JetStream, Settings as LogSettings};
 use millrace_log::{Heartbeats, Kv, Log};
 use millrace_server::broker::{Broker, BrokerParts, Peers, Settings};
 use millrace_server::clock::{Clock, SystemClock};
@@ -81,8 +81,8 @@ impl Node {
         let settings = LogSettings { replicas: options.replicas, ..LogSettings::default() };
         let jetstream = JetStream::connect(&options.nats_urls, connect, settings).await?;
         let log: Arc<dyn Log> = Arc::new(jetstream.log());
-        let kv: Arc<dyn Kv> = Arc::new(JetStreamKv::new(&jetstream).await?);
-        let heartbeats: Arc<dyn Heartbeats> = Arc::new(JetStreamHeartbeats::new(&jetstream).await?);
+        let kv: Arc<dyn Kv> = Arc::new(jetstream.kv().await?);
+        let heartbeats: Arc<dyn Heartbeats> = Arc::new(jetstream.heartbeats().await?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let peer_address = match &peer_listener {
             Some(listener) => listener.local_addr()?.to_string(),

@@ -15,7 +15,7 @@ use super::owner::{Incoming, Outcome};
 use super::tail::{TailPack, TailView};
 
 /// The version of requests and answers that this broker writes.
-pub const FORWARD_VERSION: u8 = 1;
+pub(super) const FORWARD_VERSION: u8 = 1;
 
 /// Why another broker gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

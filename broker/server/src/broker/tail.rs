@@ -22,7 +22,7 @@ pub(crate) struct Tail {
 
 /// A pack and the sequence it is stored at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TailPack {
+pub(crate) struct TailPack {
     /// Its sequence in the lane.
     pub sequence: u64,
     /// The pack as it is stored.
@@ -31,7 +31,7 @@ pub struct TailPack {
 
 /// An owner's answer to a reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TailView {
+pub(crate) struct TailView {
     /// The sequence of the shard's last message, 0 when it has none.
     pub last: u64,
     /// When the last record arrived, in Unix milliseconds; 0 when that is not known.

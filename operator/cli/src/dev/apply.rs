@@ -143,9 +143,7 @@ pub async fn await_active(broker: &Broker, wanted: &[Wanted], wait: Duration) ->
     let mut changes = broker.changes();
     let all = async {
         while !wanted.iter().all(|stream| is_active(&stream.name)) {
-            if changes.changed().await.is_err() {
-                break;
-            }
+            changes.changed().await;
         }
     };
     if tokio::time::timeout(wait, all).await.is_err() {
