@@ -138,7 +138,7 @@ mod tests {
         let (tail, _) = tail(&[7, 9, 12], 100, 100);
         assert_eq!(sequences(&tail.view(6, 100).unwrap()), [7, 9, 12]);
         assert_eq!(sequences(&tail.view(8, 100).unwrap()), [9, 12]);
-        assert_eq!(sequences(&tail.view(13, 100).unwrap()), []);
+        assert_eq!(sequences(&tail.view(13, 100).unwrap()), [0_u64; 0]);
         assert_eq!(sequences(&tail.view(6, 15).unwrap()), [7, 9]);
     }
 
