@@ -45,10 +45,8 @@ impl Known {
         believe: bool,
     ) -> Result<Vec<KvEvent>, Stale> {
         let same_stream = self.created == created;
-        if same_stream && last < self.highest {
-            if !believe {
-                return Err(Stale);
-            }
+        if same_stream && last < self.highest && !believe {
+            return Err(Stale);
         }
         // Revisions of another stream, or of one that was set back, say nothing about these.
         let comparable = same_stream && last >= self.highest;

@@ -86,12 +86,8 @@ impl Drop for Process {
 
 /// Waits for the end, and collects the child only while nobody is about to signal it.
 fn wait(mut child: Child, pid: Pid, running: &Mutex<bool>) -> std::io::Result<ExitStatus> {
-    loop {
-        match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
-            Err(rustix::io::Errno::INTR) => {}
-            _ => break,
-        }
-    }
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(pid), options) {}
     let mut running = running.lock();
     *running = false;
     child.wait()

@@ -50,7 +50,7 @@ async fn an_append_that_its_caller_drops_leaves_nothing_behind() {
     let server = Server::start().await;
     let jetstream = server.connect().await;
     let log = log_with_lane(&jetstream, &roomy()).await;
-    server.pause();
+    server.pause().await;
     let mut dropped = Vec::new();
     for n in 0..100 {
         dropped.push(Box::pin({
@@ -75,7 +75,7 @@ async fn an_append_in_doubt_may_land_later_and_is_found_after_the_expected_seque
     let jetstream = server.connect_with(settings).await;
     let log = log_with_lane(&jetstream, &roomy()).await;
     let first = log.append(&shard(1), 0, "a".into()).await.expect("stored");
-    server.pause();
+    server.pause().await;
     let doubtful = log.append(&shard(1), first, "b".into()).await;
     assert!(matches!(doubtful, Err(AppendError::Unknown(_))), "{doubtful:?}");
     assert!(matches!(log.first_after(&shard(1), first).await, Err(LogError::Unavailable(_))));

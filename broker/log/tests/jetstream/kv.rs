@@ -99,7 +99,7 @@ async fn a_write_in_doubt_is_told_as_such_and_may_land_later() {
     let settings = Settings { timeout: Duration::from_millis(500), ..Settings::default() };
     let kv = server.connect_with(settings).await.kv().await.expect("a bucket");
     let first = kv.create("map.a", "1".into()).await.expect("created");
-    server.pause();
+    server.pause().await;
     let doubtful = kv.update("map.a", "2".into(), first).await;
     assert!(matches!(doubtful, Err(KvError::Unknown(_))), "{doubtful:?}");
     assert!(matches!(kv.get("map.a").await, Err(KvError::Unknown(_))));

@@ -93,8 +93,11 @@ impl Server {
         drop(self.running.take().expect("a server that runs"));
     }
 
-    pub(crate) fn pause(&self) {
+    /// SIGSTOP, and waits until every thread has stopped: until then one may still answer.
+    pub(crate) async fn pause(&self) {
         self.signal(Signal::STOP);
+        let pid = self.running.as_ref().expect("a server that runs").pid();
+        eventually("all threads stop", || async { threads_are_stopped(pid).then_some(()) }).await;
     }
 
     pub(crate) fn resume(&self) {
@@ -114,6 +117,14 @@ impl Server {
     pub(crate) async fn connect_with(&self, settings: Settings) -> JetStream {
         connect(&[self.url()], settings).await
     }
+}
+
+/// The state follows the name, which is in parentheses: proc_pid_stat(5).
+fn threads_are_stopped(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("its threads");
+    let mut states =
+        threads.flatten().filter_map(|thread| std::fs::read_to_string(thread.path().join("stat")).ok());
+    states.all(|stat| stat.rsplit_once(')').is_some_and(|(_, fields)| fields.starts_with(" T")))
 }
 
 pub(crate) async fn connect(urls: &[String], settings: Settings) -> JetStream {

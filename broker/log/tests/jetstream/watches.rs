@@ -114,7 +114,7 @@ async fn a_watch_goes_on_after_a_pause_of_the_server() {
     let server = Server::start().await;
     let kv = server.connect().await.kv().await.expect("a bucket");
     let mut seen = Seen::begin(kv.watch("map.")).await;
-    server.pause();
+    server.pause().await;
     let late = kv.create("map.a", "1".into());
     // Longer than the consumer may be silent: the watch makes another one.
     let resumed = async {
