@@ -1,0 +1,113 @@
+# What a person types. `make` lists the targets.
+#
+# Tools are built from their packages into $(TOOLS), once; builds go to target/ unless CARGO_TARGET_DIR says
+# otherwise.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/millrace
+TOOLS := $(CACHE)/tools
+
+NATS_VERSION := 2.15.2
+DENY_VERSION := 0.20.2
+BOTO3_VERSION := 1.44.5
+
+NATS_SERVER := $(TOOLS)/nats-server
+PYTHON := $(TOOLS)/python/bin/python
+DENY := $(TOOLS)/cargo/bin/cargo-deny
+
+# Tests and `millrace dev` find what was built here by these.
+export MILLRACE_NATS_SERVER ?= $(NATS_SERVER)
+export MILLRACE_PYTHON ?= $(PYTHON)
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: quickstart
+quickstart: nats-server python ## Watch shards split and merge under an unmodified boto3
+	cargo build --release --locked -p millrace
+	$(PYTHON) examples/quickstart/quickstart.py "$${CARGO_TARGET_DIR:-target}/release/millrace"
+
+.PHONY: test
+test: nats-server python ## Run every test: a thousand seeds, real servers, real clients
+	cargo test --workspace --locked
+
+.PHONY: test-fast
+test-fast: nats-server python ## Run the tests but for the long ones
+	MILLRACE_TEST=fast MILLRACE_SEEDS=50 cargo test --workspace --locked
+
+.PHONY: bench
+bench: nats-server python ## Measure, as ratios to a peer in the same run
+	cargo run --release --locked -p millrace-bench
+
+.PHONY: fmt
+fmt: ## Format the code
+	cargo fmt --all
+
+.PHONY: lint
+lint: lint-hosts lint-deny ## Check form, lints, dependencies and generated files
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo test --locked -p millrace-crds --test definitions
+
+.PHONY: crds
+crds: ## Write crds/generated/ anew
+	MILLRACE_WRITE=1 cargo test --locked -p millrace-crds --test definitions
+
+.PHONY: tools
+tools: nats-server python cargo-deny ## Build the tools that the other targets use
+
+.PHONY: nats-server
+nats-server: $(TOOLS)/nats-server-$(NATS_VERSION)
+
+# The version stands in the name, so that a newer one here is built and an older one stays where it is used.
+$(TOOLS)/nats-server-$(NATS_VERSION):
+	@command -v go > /dev/null || { echo 'go is missing: install Go 1.24 or newer (Debian: golang)' >&2; exit 1; }
+	mkdir -p $(TOOLS)/src/nats-server-$(NATS_VERSION)
+	cd $(TOOLS)/src/nats-server-$(NATS_VERSION) \
+	  && { test -f go.mod || go mod init millrace-tools; } \
+	  && go get -tool github.com/nats-io/nats-server/v2@v$(NATS_VERSION) \
+	  && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@.new github.com/nats-io/nats-server/v2
+	$@.new --version
+	mv $@.new $@
+	ln -sf $(notdir $@) $(NATS_SERVER)
+
+.PHONY: python
+python: $(TOOLS)/python/boto3-$(BOTO3_VERSION)
+
+$(TOOLS)/python/boto3-$(BOTO3_VERSION):
+	@python3 -c 'import ensurepip, venv' 2> /dev/null \
+	  || { echo 'python3 with venv is missing: install it (Debian: python3-venv)' >&2; exit 1; }
+	python3 -m venv $(TOOLS)/python
+	$(TOOLS)/python/bin/pip install --quiet --disable-pip-version-check boto3==$(BOTO3_VERSION)
+	touch $@
+
+.PHONY: cargo-deny
+cargo-deny: $(TOOLS)/cargo/cargo-deny-$(DENY_VERSION)
+
+$(TOOLS)/cargo/cargo-deny-$(DENY_VERSION):
+	CARGO_TARGET_DIR=$(CACHE)/tools-build nice cargo install --quiet --locked --force \
+	  --version $(DENY_VERSION) --root $(TOOLS)/cargo cargo-deny
+	rm -rf $(CACHE)/tools-build
+	touch $@
+
+# The advisories come from a git host. Where that can't be reached the rest is looked at, and it is said.
+.PHONY: lint-deny
+lint-deny: cargo-deny
+	$(DENY) --log-level error check bans licenses sources
+	@if timeout 120 $(DENY) --log-level error fetch db > /dev/null 2>&1; then \
+	  $(DENY) --log-level error check --disable-fetch advisories; \
+	else \
+	  echo 'advisories: NOT LOOKED AT, their database could not be fetched'; \
+	fi
+
+# Code and documents name packages, never the hosts that serve them: those differ from place to place.
+HOSTS := (crates)[.]io|(pypi)[.]org|(pythonhosted)[.]org|(npmjs)[.](org|com)|proxy[.](golang)[.]org|(maven)[.]org|deb[.](debian)[.]org
+.PHONY: lint-hosts
+lint-hosts:
+	@if git grep --untracked -nIE '$(HOSTS)' -- ':!Cargo.lock' ':!LICENSE'; then \
+	  echo 'these lines name a registry host: name the package alone' >&2; exit 1; \
+	fi
