@@ -1,0 +1,174 @@
+//! One stream's task: it does what the stream's state asks for, and decides on its shards each second.
+
+use std::collections::HashMap;
+use std::mem::{Discriminant, discriminant};
+use std::sync::Arc;
+
+use millrace_autoscaler::{Decision, Finding, Input, LoadHistory, Policy, decide};
+use millrace_core::{DataId, ShardId, ShardMap, StreamEntry, StreamState};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::intents::{IntentError, apply_actions, read_map};
+use super::step::StepError;
+use super::{Shared, TendedStream, Told, create, delete, retain};
+
+/// A finding about which nothing is done is told again after this time, in milliseconds.
+const TELL_AGAIN_MS: i64 = 300_000;
+
+/// What is remembered of a stream between two rounds.
+struct Memory {
+    /// Whose data it speaks of: a stream that was removed and made again under its name has other data.
+    data: DataId,
+    history: LoadHistory,
+    /// Retention, quota and lanes as they were last put into the log, and when that was.
+    lanes: Option<((u64, u64, u16), Instant)>,
+    swept: Option<Instant>,
+    /// When findings without an action were last told.
+    told: HashMap<(Discriminant<Finding>, Option<ShardId>), i64>,
+    /// The last failure, so that it is not logged each second.
+    failed: Option<String>,
+}
+
+/// Tends a stream until its entry is gone.
+pub(super) async fn tend(shared: Arc<Shared>, stream: Arc<TendedStream>) {
+    let Some((entry, _)) = stream.entry() else { return };
+    let mut memory = Memory::of(entry.data);
+    let mut ticks = interval(shared.settings.decide_every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let second = tokio::select! {
+            biased;
+            () = stream.changed.notified() => false,
+            _ = ticks.tick() => true,
+        };
+        let Some((entry, revision)) = stream.entry() else { return };
+        if memory.data != entry.data {
+            memory = Memory::of(entry.data.clone());
+        }
+        let result = match entry.state {
+            StreamState::Creating => create::create(&shared, &stream, &entry, revision).await,
+            StreamState::Deleting => delete::delete(&shared, &stream, &entry, revision).await,
+            StreamState::Active => memory.active(&shared, &stream, &entry, second).await,
+        };
+        memory.log(&stream, result);
+    }
+}
+
+impl Memory {
+    fn of(data: DataId) -> Memory {
+        let history = LoadHistory::new();
+        Memory { data, history, lanes: None, swept: None, told: HashMap::new(), failed: None }
+    }
+
+    async fn active(
+        &mut self,
+        shared: &Shared,
+        stream: &TendedStream,
+        entry: &StreamEntry,
+        second: bool,
+    ) -> Result<(), StepError> {
+        let map = match shared.known.map(&entry.data) {
+            Some(map) => map,
+            None => match read_map(&*shared.kv, &entry.data).await? {
+                Some((map, revision)) => {
+                    shared.known.learn_map(&entry.data, map.clone(), revision);
+                    Arc::new(map)
+                }
+                None => return Err(StepError::MapLost),
+            },
+        };
+        let wanted = (entry.config.retention_s, entry.config.quota_bytes, map.lanes);
+        let due = |at: Instant| at.elapsed() >= shared.settings.sweep_every;
+        if self.lanes.is_none_or(|(kept, at)| kept != wanted || due(at)) {
+            // Forgotten first: while this fails, nothing is decided.
+            self.lanes = None;
+            retain::keep_lanes(shared, entry, &map).await?;
+            self.lanes = Some((wanted, Instant::now()));
+        }
+        if second {
+            self.decide(shared, stream, entry, &map).await?;
+        }
+        if self.swept.is_none_or(due) {
+            retain::forget_closed(shared, entry).await?;
+            self.swept = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// One decision. A crash before the map is written leaves nothing but perhaps an empty lane; one after it
+    /// leaves the intent, which the owners carry out.
+    async fn decide(
+        &mut self,
+        shared: &Shared,
+        stream: &TendedStream,
+        entry: &StreamEntry,
+        map: &ShardMap,
+    ) -> Result<(), StepError> {
+        let now_ms = shared.clock.now_ms();
+        let Some(reports) = shared.known.loads(&entry.data, shared.settings.alive_for) else {
+            return Ok(());
+        };
+        let mut policy = Policy::of(&entry.config);
+        policy.merge_after_s = u32::try_from(shared.settings.merge_after.as_secs()).unwrap_or(u32::MAX);
+        let loads = reports.iter().flat_map(|reports| reports.iter());
+        self.history.observe(now_ms, map, &policy.target, policy.merge_after_s, loads);
+        let input = Input { map, history: &self.history, policy: &policy, now_ms };
+        let Decision { actions, findings } = decide(&input);
+        if !actions.is_empty() {
+            match apply_actions(&*shared.log, &*shared.kv, &*shared.clock, entry, &actions).await {
+                Ok(written) => shared.known.learn_map(&entry.data, written.map, written.revision),
+                Err(IntentError::Plan(error)) => {
+                    // Somebody was faster; the next second decides on the map as it is then.
+                    tracing::debug!(stream = stream.name, %error, "the shards have changed meanwhile");
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        for finding in findings {
+            self.tell(shared, stream, finding, now_ms);
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, shared: &Shared, stream: &TendedStream, finding: Finding, now_ms: i64) {
+        if !finding.acts() {
+            let about = (discriminant(&finding), finding.shard());
+            if self.told.get(&about).is_some_and(|at| now_ms - at < TELL_AGAIN_MS) {
+                return;
+            }
+            self.told.retain(|_, at| now_ms - *at < TELL_AGAIN_MS);
+            self.told.insert(about, now_ms);
+        }
+        tracing::info!(
+            target: "millrace::decision",
+            namespace = stream.namespace,
+            stream = stream.name,
+            "{finding}"
+        );
+        let (namespace, name) = (stream.namespace.clone(), stream.name.clone());
+        let told = Told { at_ms: now_ms, namespace, name, finding };
+        stream.keep(told.clone());
+        // Nobody may be listening.
+        let _ = shared.decisions.send(told);
+    }
+
+    /// Logs a failure when it begins and when it has become another.
+    fn log(&mut self, stream: &TendedStream, result: Result<(), StepError>) {
+        let (namespace, name) = (&stream.namespace, &stream.name);
+        let failed = result.as_ref().err().map(ToString::to_string);
+        if failed == self.failed {
+            return;
+        }
+        match result {
+            Ok(()) => tracing::info!(namespace, stream = name, "the stream is tended again"),
+            Err(error @ (StepError::DataLost { .. } | StepError::MapLost)) => {
+                tracing::error!(namespace, stream = name, "{error}");
+            }
+            Err(error) => {
+                tracing::warn!(namespace, stream = name, "{error}: tried again until it succeeds");
+            }
+        }
+        self.failed = failed;
+    }
+}
