@@ -90,13 +90,10 @@ pub(super) async fn release(broker: Arc<Inner>) {
     let mut maps = broker.context.catalog.changes();
     let mut members = broker.members.changes();
     loop {
-        let changed = tokio::select! {
+        tokio::select! {
             biased;
-            changed = members.changed() => changed,
-            changed = maps.changed() => changed,
-        };
-        if changed.is_err() {
-            return;
+            () = members.changed() => {}
+            () = maps.changed() => {}
         }
         broker.release_others();
     }

@@ -11,6 +11,7 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use super::Stream;
+use super::changes::{Changed, Changes};
 
 /// A shard map and the revision that it has in KV.
 #[derive(Clone, Debug)]
@@ -32,12 +33,12 @@ struct Known {
 pub(crate) struct Catalog {
     kv: Arc<dyn Kv>,
     known: RwLock<Known>,
-    changed: watch::Sender<u64>,
+    changed: Changed,
 }
 
 impl Catalog {
     pub(crate) fn new(kv: Arc<dyn Kv>) -> Catalog {
-        Catalog { kv, known: RwLock::default(), changed: watch::Sender::new(0) }
+        Catalog { kv, known: RwLock::default(), changed: Changed::default() }
     }
 
     /// Follows KV for ever; sends to `current` once everything that is there is known.
@@ -86,7 +87,7 @@ impl Catalog {
             }
         }
         drop(known);
-        self.changed.send_modify(|n| *n += 1);
+        self.changed.note();
     }
 
     fn forget(&self, key: String, revision: u64) {
@@ -104,11 +105,11 @@ impl Catalog {
         }
         known.removed.insert(key, revision);
         drop(known);
-        self.changed.send_modify(|n| *n += 1);
+        self.changed.note();
     }
 
     /// Counts the changes of what is known.
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+    pub(crate) fn changes(&self) -> Changes {
         self.changed.subscribe()
     }
 
@@ -140,7 +141,7 @@ impl Catalog {
             known.maps.insert(data.clone(), KnownMap { map: Arc::new(map), revision });
         }
         drop(known);
-        self.changed.send_modify(|n| *n += 1);
+        self.changed.note();
     }
 
     /// All maps that have unfinished reshards.

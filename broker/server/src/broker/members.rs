@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use millrace_core::{BrokerId, DataId, ShardId};
 use parking_lot::RwLock;
-use tokio::sync::watch;
 use tokio::time::Instant;
+
+use super::changes::{Changed, Changes};
 
 /// A broker that is alive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub(crate) struct Members {
     alive_for: Duration,
     state: RwLock<BTreeMap<BrokerId, (String, Instant)>>,
     leaving: RwLock<bool>,
-    changed: watch::Sender<u64>,
+    changed: Changed,
 }
 
 impl Members {
@@ -36,7 +37,7 @@ impl Members {
             alive_for,
             state: RwLock::default(),
             leaving: RwLock::new(false),
-            changed: watch::Sender::new(0),
+            changed: Changed::default(),
         }
     }
 
@@ -45,14 +46,14 @@ impl Members {
         let mut state = self.state.write();
         let known = state.insert(id, (address.to_owned(), Instant::now()));
         if known.is_none_or(|(before, _)| before != address) {
-            self.changed.send_modify(|n| *n += 1);
+            self.changed.note();
         }
     }
 
     /// Notes that a broker has stopped.
     pub(crate) fn gone(&self, id: BrokerId) {
         if self.state.write().remove(&id).is_some() {
-            self.changed.send_modify(|n| *n += 1);
+            self.changed.note();
         }
     }
 
@@ -62,14 +63,14 @@ impl Members {
         let before = state.len();
         state.retain(|_, (_, at)| at.elapsed() < self.alive_for);
         if state.len() != before {
-            self.changed.send_modify(|n| *n += 1);
+            self.changed.note();
         }
     }
 
     /// From now on this broker owns nothing.
     pub(crate) fn leave(&self) {
         *self.leaving.write() = true;
-        self.changed.send_modify(|n| *n += 1);
+        self.changed.note();
     }
 
     /// Whether this broker is about to stop.
@@ -78,7 +79,7 @@ impl Members {
     }
 
     /// Counts the changes of who is alive.
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+    pub(crate) fn changes(&self) -> Changes {
         self.changed.subscribe()
     }
 

@@ -23,12 +23,14 @@ use members::Members;
 use owner::{OwnedShard, OwnerContext};
 use tasks::Tasks;
 
+pub use changes::Changes;
 pub use members::Member;
 pub use peers::{NoPeers, PeerError, Peers};
 pub use settings::Settings;
 
 mod beats;
 mod catalog;
+mod changes;
 mod control;
 mod history;
 mod limits;
@@ -369,7 +371,7 @@ impl Broker {
     }
 
     /// Counts the changes of what this broker knows of streams and their shards.
-    pub fn changes(&self) -> watch::Receiver<u64> {
+    pub fn changes(&self) -> Changes {
         self.inner.context.catalog.changes()
     }
 

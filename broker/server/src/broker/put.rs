@@ -34,7 +34,6 @@ impl Inner {
         while !pending.is_empty() {
             // Taken before the map is, so that no change is missed.
             let mut changes = self.context.catalog.changes();
-            changes.mark_unchanged();
             let Some(known) = self.context.catalog.map(&stream.entry.data) else {
                 let why = "the stream has no shard map: it is being deleted".to_owned();
                 settle_rest(&mut results, &pending, PutError::Unavailable(why));

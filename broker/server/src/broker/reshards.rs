@@ -62,8 +62,8 @@ pub(super) async fn watch(broker: Arc<Inner>) {
     loop {
         tokio::select! {
             biased;
-            _ = maps.changed() => {}
-            _ = members.changed() => {}
+            () = maps.changed() => {}
+            () = members.changed() => {}
             _ = ticks.tick() => {}
         }
         for (data, map) in broker.context.catalog.resharding() {
