@@ -6,6 +6,7 @@ use millrace_core::pack::{Pack, PackKind, open_pack};
 use millrace_log::{AppendError, LogError, Message};
 use tokio::time::Instant;
 
+use super::catalog::KnownMap;
 use super::owner::{Held, Owner, Stop};
 use super::reshards;
 use super::tail::TailPack;
@@ -46,7 +47,14 @@ impl Owner {
             let address = self.shard.address.clone();
             let map = self.context.catalog.fresh_map(&address.data).await;
             let map = map.map_err(|error| self.lost(Stop::Unavailable(error.to_string())))?;
-            if map.is_none_or(|known| known.map.get(address.shard).is_none()) {
+            // A parent whose end the map has noted takes nothing more, even if retention has taken its CLOSE
+            // before the reshard's other parent was closed: readers leave it at that end.
+            let ended = |known: &KnownMap| {
+                let reshard = known.map.reshard_of(address.shard);
+                let parent = reshard.and_then(|r| r.parents.iter().find(|parent| parent.id == address.shard));
+                known.map.get(address.shard).is_none() || parent.is_some_and(|parent| parent.end.is_some())
+            };
+            if map.as_ref().is_none_or(ended) {
                 self.ended = true;
                 return Err(self.lost(Stop::Ended));
             }
