@@ -109,12 +109,7 @@ impl Inner {
     }
 
     /// Where the reader stands now, and what follows a shard that is read to its end.
-    async fn finish_batch(
-        &self,
-        stream: &Stream,
-        batch: &mut ReadBatch,
-        end: &End,
-    ) -> Result<(), ReadError> {
+    async fn finish_batch(&self, stream: &Stream, batch: &mut ReadBatch, end: &End) -> Result<(), ReadError> {
         let Some(next) = batch.next else { return Ok(()) };
         let now_ms = self.context.clock.now_ms();
         let at_close = next.pack == end.last && (end.closed.is_some() || end.waits);
@@ -190,12 +185,12 @@ impl Inner {
     /// See [`super::Broker::shards`].
     pub(super) async fn shards(&self, stream: &Stream) -> Result<Vec<Shard>, ReadError> {
         let data = &stream.entry.data;
+        // The map is taken before the entries are read, so that a shard which closes meanwhile is in the one, and
+        // maybe in both, but never in neither.
+        let map = self.map(data)?;
         let entries = self.context.kv.list(&keys::closed_of(data)).await;
         let entries = entries.map_err(|error| ReadError::Unavailable(error.to_string()))?;
-        // The map is read after the entries, so that a shard which closes meanwhile is in one of them.
-        let map = self.map(data)?;
-        let mut shards: Vec<Shard> =
-            (0..map.open.len()).map(|index| open_shard(&map, index)).collect();
+        let mut shards: Vec<Shard> = (0..map.open.len()).map(|index| open_shard(&map, index)).collect();
         for entry in entries {
             let closed = decode_closed(&entry.value)?;
             if map.get(closed.id).is_none() {
@@ -223,37 +218,38 @@ impl Inner {
         if let Some(index) = map.index_of(shard) {
             return Ok(open_shard(&map, index));
         }
-        if shard >= map.next_shard {
-            // The copy of the map may be old.
-            let known = self.context.catalog.fresh_map(data).await;
-            let known = known.map_err(|error| ReadError::Unavailable(error.to_string()))?;
-            return match known.and_then(|known| known.map.index_of(shard).map(|i| open_shard(&known.map, i))) {
-                Some(shard) => Ok(shard),
-                None => Err(ReadError::NoShard(shard)),
-            };
+        if shard < map.next_shard
+            && let Some(closed) = self.closed_shard(data, shard).await?
+        {
+            return Ok(Shard::Closed(closed));
         }
+        // The copy of the map may be old.
+        let known = self.context.catalog.fresh_map(data).await;
+        let known = known.map_err(|error| ReadError::Unavailable(error.to_string()))?;
+        if let Some(known) = known
+            && let Some(index) = known.map.index_of(shard)
+        {
+            return Ok(open_shard(&known.map, index));
+        }
+        // It may have closed since the first look. A shard's entry is written before it leaves the map, so that
+        // one which is in neither is not there yet, or retention has taken it.
+        let closed = self.closed_shard(data, shard).await?;
+        closed.map(Shard::Closed).ok_or(ReadError::NoShard(shard))
+    }
+
+    /// The entry of a closed shard.
+    async fn closed_shard(&self, data: &DataId, shard: ShardId) -> Result<Option<ClosedShard>, ReadError> {
         let key = keys::closed(data, shard);
         if let Some(closed) = self.closed.lock().get(&key) {
-            return Ok(Shard::Closed(closed.clone()));
+            return Ok(Some(closed.clone()));
         }
         let entry = self.context.kv.get(&key).await;
-        match entry.map_err(|error| ReadError::Unavailable(error.to_string()))? {
-            Some(entry) => {
-                let closed = decode_closed(&entry.value)?;
-                self.closed.lock().put(key, closed.clone());
-                Ok(Shard::Closed(closed))
-            }
-            None => {
-                // A child that the map here does not name yet, or a shard that retention has taken.
-                let known = self.context.catalog.fresh_map(data).await;
-                let known = known.map_err(|error| ReadError::Unavailable(error.to_string()))?;
-                let index = known.as_ref().and_then(|known| known.map.index_of(shard));
-                match (known, index) {
-                    (Some(known), Some(index)) => Ok(open_shard(&known.map, index)),
-                    _ => Err(ReadError::NoShard(shard)),
-                }
-            }
-        }
+        let Some(entry) = entry.map_err(|error| ReadError::Unavailable(error.to_string()))? else {
+            return Ok(None);
+        };
+        let closed = decode_closed(&entry.value)?;
+        self.closed.lock().put(key, closed.clone());
+        Ok(Some(closed))
     }
 
     /// What a shard's owner knows of its end, wherever the owner is.
@@ -269,8 +265,7 @@ impl Inner {
             let owner = self.members.owner(&address.data, address.shard);
             let why = match owner {
                 Some(owner) if owner.id != self.members.me().id => {
-                    let request =
-                        peers::tail_request(&address.data, address.shard, from, max_bytes as u32);
+                    let request = peers::tail_request(&address.data, address.shard, from, max_bytes as u32);
                     match timeout_at(deadline, self.peers.ask(&owner, request)).await {
                         Ok(Ok(answer)) => match peers::read_tail_answer(answer) {
                             Ok(Some(view)) => return Ok(view),
@@ -281,7 +276,8 @@ impl Inner {
                         Err(_) => format!("broker {} did not answer", owner.id),
                     }
                 }
-                _ => match self.owned(&address.data, address.lane, address.shard).tail(from, max_bytes).await {
+                _ => match self.owned(&address.data, address.lane, address.shard).tail(from, max_bytes).await
+                {
                     Ok(view) => return Ok(view),
                     Err(Stop::Unavailable(why)) => why,
                     Err(_) => "the shard's owner changes".to_owned(),
@@ -316,7 +312,8 @@ fn take_records(
 ) -> Result<ReadBatch, ReadError> {
     let mut batch = ReadBatch {
         records: Vec::new(),
-        next: Some(Position::at_pack(next.max(wanted.from.pack))),
+        // Within a pack a reader stays where it is when nothing was looked at.
+        next: Some(if next > wanted.from.pack { Position::at_pack(next) } else { wanted.from }),
         millis_behind: 0,
         children: Vec::new(),
     };
