@@ -88,6 +88,11 @@ impl MemoryClient {
         self.link.pause(false);
     }
 
+    /// Returns when the client is not paused. Never, once it has crashed.
+    pub async fn running(&self) {
+        self.link.running().await;
+    }
+
     /// Cuts the client off: requests are lost or wait (see [`super::Faults`]), replies are lost.
     pub fn cut(&self) {
         self.link.cut(true);
@@ -243,7 +248,7 @@ impl Log for MemoryClient {
             };
             let result = lane.append(shard.shard, expected, pack.clone(), now_ms);
             arrival.tell(match result {
-                Ok(sequence) => Change::Appended { shard, sequence, payload: pack },
+                Ok(sequence) => Change::Appended { shard, expected, sequence, payload: pack },
                 Err(_) => Change::Refused { shard, expected },
             });
             result

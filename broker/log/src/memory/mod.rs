@@ -56,6 +56,8 @@ pub enum Change {
     Appended {
         /// Where.
         shard: ShardAddress,
+        /// The last sequence that the client expected.
+        expected: u64,
         /// The message's sequence.
         sequence: u64,
         /// The pack.

@@ -180,6 +180,11 @@ impl Link {
         self.until(|state| state.reconnects > reconnects).await;
     }
 
+    /// Returns when the client is neither paused nor crashed.
+    pub(super) async fn running(&self) {
+        self.until(|state| !(state.crashed || state.paused)).await;
+    }
+
     pub(super) async fn crashed(&self) {
         self.until(|state| state.crashed).await;
     }
