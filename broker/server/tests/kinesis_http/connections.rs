@@ -1,0 +1,106 @@
+//! The listener: protocols, bounds, and the end.
+
+use std::time::Duration;
+
+use http::{Request, StatusCode};
+use http_body_util::Full;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use millrace_server::http::ListenerConfig;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::api::{Answer, Api, Options};
+
+#[tokio::test]
+async fn one_port_speaks_http_1_and_http_2() {
+    let api = Api::start().await;
+    let answer = api.call("ListStreams", json!({})).await;
+    assert_eq!(answer.status, 200);
+    for name in ["x-amzn-requestid", "x-amz-id-2", "x-amz-crc32"] {
+        assert!(answer.headers.contains_key(name), "{name}");
+    }
+    assert_eq!(answer.headers["content-type"], "application/x-amz-json-1.1");
+    let http2 = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+    let mut request = api.request("team-a", "ListStreams", b"{}");
+    request.headers_mut().remove("host");
+    *request.version_mut() = http::Version::HTTP_2;
+    let answer = Answer::of(http2.request(request).await.unwrap()).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+#[tokio::test]
+async fn the_probe_needs_no_signature_and_everything_else_does() {
+    let api = Api::start().await;
+    let get = async |path: &str| {
+        let request = Request::get(format!("http://{}{path}", api.address)).body(Full::default()).unwrap();
+        api.send(request).await.status
+    };
+    assert_eq!(get("/ready").await, StatusCode::SERVICE_UNAVAILABLE);
+    api.readiness.set(true);
+    assert_eq!(get("/ready").await, StatusCode::OK);
+    assert_eq!(get("/").await, StatusCode::NOT_FOUND);
+}
+
+/// What the server sends until it closes.
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    // A connection that is cut counts as closed.
+    let _ = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut text)).await.unwrap();
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_or_too_slowly_are_closed() {
+    let listener = ListenerConfig { idle_timeout: Duration::from_millis(200), ..ListenerConfig::default() };
+    let api = Api::start_with(Options { listener, ..Options::default() }).await;
+    for beginning in ["", "P", "POST / HTTP/1.1\r\nHost: x\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+        let mut stream = TcpStream::connect(&api.address).await.unwrap();
+        stream.write_all(beginning.as_bytes()).await.unwrap();
+        // It returns at all: the server closes.
+        rest(&mut stream).await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_given_up() {
+    let options = Options { body_timeout: Some(Duration::from_millis(200)), ..Options::default() };
+    let api = Api::start_with(options).await;
+    let signed = api.request("team-a", "ListStreams", b"{}");
+    let mut head = String::from("POST / HTTP/1.1\r\nContent-Length: 2\r\n");
+    for (name, value) in signed.headers() {
+        head += &format!("{name}: {}\r\n", value.to_str().unwrap());
+    }
+    let mut stream = TcpStream::connect(&api.address).await.unwrap();
+    stream.write_all(format!("{head}\r\n{{").as_bytes()).await.unwrap();
+    let answer = rest(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("RequestTimeoutException"), "{answer}");
+}
+
+#[tokio::test]
+async fn more_connections_than_allowed_wait_for_a_place() {
+    let listener = ListenerConfig { max_connections: 1, ..ListenerConfig::default() };
+    let api = Api::start_with(Options { listener, ..Options::default() }).await;
+    let mut first = TcpStream::connect(&api.address).await.unwrap();
+    let probe = b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n";
+    first.write_all(probe).await.unwrap();
+    let mut begin = [0; 12];
+    first.read_exact(&mut begin).await.unwrap();
+    let mut second = TcpStream::connect(&api.address).await.unwrap();
+    second.write_all(b"GET /ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut byte = [0; 1];
+    let early = tokio::time::timeout(Duration::from_millis(200), second.read_exact(&mut byte)).await;
+    assert!(early.is_err(), "the second connection was served beside the first");
+    drop(first);
+    assert!(rest(&mut second).await.contains("503"));
+}
+
+#[tokio::test]
+async fn a_stopping_listener_closes_idle_connections_and_takes_no_new_ones() {
+    let api = Api::start().await;
+    assert_eq!(api.call("ListStreams", json!({})).await.status, 200);
+    // The client keeps its connection open; the end does not wait for it.
+    tokio::time::timeout(Duration::from_secs(10), api.stop()).await.expect("the listener did not stop");
+    assert!(TcpStream::connect(&api.address).await.is_err());
+}

@@ -1,0 +1,8 @@
+//! The Kinesis API over real HTTP, on a broker whose log is in memory.
+
+mod api;
+mod connections;
+mod lists;
+mod records;
+mod refusals;
+mod reshards;
