@@ -36,17 +36,28 @@ pub(crate) const REGION: &str = "eu-central-1";
 #[derive(Default)]
 pub(crate) struct TestClock {
     ahead_ms: AtomicI64,
+    /// When it was stopped; 0 while it goes.
+    stopped_ms: AtomicI64,
 }
 
 impl TestClock {
     pub(crate) fn put_on(&self, ms: i64) {
         self.ahead_ms.fetch_add(ms, Ordering::SeqCst);
     }
+
+    /// From now on only [`TestClock::put_on`] moves it.
+    pub(crate) fn stop(&self) {
+        self.stopped_ms.store(SystemClock.now_ms(), Ordering::SeqCst);
+    }
 }
 
 impl Clock for TestClock {
     fn now_ms(&self) -> i64 {
-        SystemClock.now_ms() + self.ahead_ms.load(Ordering::SeqCst)
+        let now_ms = match self.stopped_ms.load(Ordering::SeqCst) {
+            0 => SystemClock.now_ms(),
+            stopped_ms => stopped_ms,
+        };
+        now_ms + self.ahead_ms.load(Ordering::SeqCst)
     }
 
     fn random(&self) -> u64 {
