@@ -149,7 +149,7 @@ impl Owner {
                 continue;
             };
             let found = self.decode(&message)?;
-            match verdict(&found, self.context.me.0, pack_id) {
+            match verdict(&found, self.context.me.0, pack_id, arrival_ms) {
                 Verdict::Ours => {
                     return Ok(self.stored(message.sequence, held, pack, arrival_ms, closes).await);
                 }
@@ -227,12 +227,15 @@ impl Owner {
     }
 }
 
-fn verdict(found: &Pack, me: u64, pack_id: u64) -> Verdict {
+fn verdict(found: &Pack, me: u64, pack_id: u64, arrival_ms: i64) -> Verdict {
     let mine = found.header.owner.0 == me;
+    // This run may have let go of the shard and taken it again while this append was in doubt: then the packs of
+    // its second time are another owner's to it. Arrival times must not go back either.
+    let earlier = found.header.pack_id < pack_id && found.last_arrival_ms() <= arrival_ms;
     match found.header.kind {
         _ if mine && found.header.pack_id == pack_id => Verdict::Ours,
         PackKind::Close { .. } => Verdict::Ended,
-        _ if mine => Verdict::OurEarlier,
+        _ if mine && earlier => Verdict::OurEarlier,
         _ => Verdict::Theirs,
     }
 }
