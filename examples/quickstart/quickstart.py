@@ -134,6 +134,12 @@ def read_all(kinesis):
     return last, count
 
 
+def echo(lines):
+    """What `millrace dev` decides, as it says it."""
+    for line in lines:
+        print(f"  {line}", end="", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("millrace")
@@ -154,7 +160,7 @@ def main():
                 break
         else:
             sys.exit(dev.wait() or 1)
-        threading.Thread(target=lambda: list(dev.stdout), daemon=True).start()
+        threading.Thread(target=echo, args=(dev.stdout,), daemon=True).start()
         urllib.request.urlopen(f"{endpoint}/ready").close()
         run(endpoint, arguments)
     finally:

@@ -32,6 +32,21 @@ pub enum Limits {
     None,
 }
 
+/// What becomes of the autoscaler's plans, in [`CapacityMode::OnDemand`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Autoscaling {
+    /// They are carried out.
+    #[n(0)]
+    Apply,
+    /// They are told, and nothing is done.
+    #[n(1)]
+    Recommend,
+    /// None are made.
+    #[n(2)]
+    Disabled,
+}
+
 /// Where a stream stands in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
@@ -78,6 +93,12 @@ pub struct StreamConfig {
     /// Whether requests are held to Kinesis' quotas.
     #[n(8)]
     pub limits: Limits,
+    /// How long two neighbours have to be idle enough for one shard before they are merged, in seconds.
+    #[n(9)]
+    pub merge_after_s: u32,
+    /// What becomes of the autoscaler's plans.
+    #[n(10)]
+    pub autoscaling: Autoscaling,
 }
 
 impl Default for StreamConfig {
@@ -92,6 +113,8 @@ impl Default for StreamConfig {
             retention_s: 24 * HOUR_S,
             quota_bytes: 1 << 30,
             limits: Limits::Kinesis,
+            merge_after_s: 300,
+            autoscaling: Autoscaling::Apply,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! From a Stream's spec to the configuration that brokers keep in the log.
 
-use millrace_core::{CapacityMode, Limits as CoreLimits, StreamConfig};
+use millrace_core::{Autoscaling as CoreAutoscaling, CapacityMode, Limits as CoreLimits, StreamConfig};
 
-use super::{Limits, Mode, StreamSpec};
+use super::{Autoscaling, Limits, Mode, StreamSpec};
 use crate::quantity::InvalidQuantity;
 use crate::retention::InvalidRetention;
 
@@ -90,6 +90,12 @@ impl StreamSpec {
             limits: match self.limits {
                 Limits::Kinesis => CoreLimits::Kinesis,
                 Limits::None => CoreLimits::None,
+            },
+            merge_after_s: u32::try_from(capacity.merge_after_seconds).unwrap_or(0),
+            autoscaling: match capacity.autoscaling() {
+                Autoscaling::Apply => CoreAutoscaling::Apply,
+                Autoscaling::Recommend => CoreAutoscaling::Recommend,
+                Autoscaling::Disabled => CoreAutoscaling::Disabled,
             },
         })
     }

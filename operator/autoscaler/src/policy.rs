@@ -51,7 +51,7 @@ impl Policy {
             split_after_s: 2,
             fill_per_mille: 600,
             merge_below_per_mille: 350,
-            merge_after_s: 300,
+            merge_after_s: config.merge_after_s,
             max_children: 32,
             max_reshards: 64,
         }

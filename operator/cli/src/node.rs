@@ -54,8 +54,6 @@ pub struct PeerOptions {
 pub struct Node {
     /// The broker in it.
     pub broker: Arc<Broker>,
-    /// The key-value store that it stands on.
-    pub kv: Arc<dyn Kv>,
     /// Where the APIs are served.
     pub address: SocketAddr,
     readiness: Readiness,
@@ -105,7 +103,7 @@ impl Node {
         );
         let controller = options.controller.then(|| {
             let settings = ControllerSettings::default();
-            Controller::start(ControllerParts { log, kv: kv.clone(), heartbeats, clock, settings })
+            Controller::start(ControllerParts { log, kv, heartbeats, clock, settings })
         });
         let stop = CancellationToken::new();
         let mut listeners = Vec::new();
@@ -123,7 +121,7 @@ impl Node {
         let router = Arc::new(Router::new(vec![Arc::new(kinesis)], readiness.clone()));
         let stopping = stop.clone().cancelled_owned();
         listeners.push(tokio::spawn(http::serve(listener, router, ListenerConfig::default(), stopping)));
-        Ok(Node { broker, kv, address, readiness, controller, stop, listeners })
+        Ok(Node { broker, address, readiness, controller, stop, listeners })
     }
 
     /// The controller, if it runs here.

@@ -130,10 +130,13 @@ impl Known {
             if state.maps.get(&data).is_some_and(|(_, known)| *known < revision) {
                 state.maps.remove(&data);
             }
-        } else if let Some(stream) = state.streams.get(key)
-            && stream.entry.lock().as_ref().is_some_and(|(_, known)| *known < revision)
-        {
-            *stream.entry.lock() = None;
+        } else if let Some(stream) = state.streams.get(key) {
+            let mut known = stream.entry.lock();
+            if known.as_ref().is_none_or(|(_, known)| *known >= revision) {
+                return;
+            }
+            *known = None;
+            drop(known);
             stream.changed.notify_one();
             state.streams.remove(key);
         }

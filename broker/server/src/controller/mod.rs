@@ -40,8 +40,6 @@ pub struct ControllerSettings {
     pub alive_for: Duration,
     /// How often lanes are looked at, and closed shards that retention has taken are forgotten.
     pub sweep_every: Duration,
-    /// How long two neighbours must have been idle before they are merged.
-    pub merge_after: Duration,
 }
 
 impl Default for ControllerSettings {
@@ -50,7 +48,6 @@ impl Default for ControllerSettings {
             decide_every: Duration::from_secs(1),
             alive_for: Duration::from_secs(3),
             sweep_every: Duration::from_secs(60),
-            merge_after: Duration::from_secs(300),
         }
     }
 }
@@ -80,6 +77,8 @@ pub struct Told {
     pub name: String,
     /// What; reads as a sentence.
     pub finding: Finding,
+    /// Whether what it says is done; otherwise it is advice.
+    pub applies: bool,
 }
 
 /// What the controller's tasks share.

@@ -5,7 +5,7 @@ use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 
 use millrace_autoscaler::{Decision, Finding, Input, LoadHistory, Policy, decide};
-use millrace_core::{DataId, ShardId, ShardMap, StreamEntry, StreamState};
+use millrace_core::{Autoscaling, CapacityMode, DataId, ShardId, ShardMap, StreamEntry, StreamState};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::intents::{IntentError, apply_actions, read_map};
@@ -104,17 +104,21 @@ impl Memory {
         entry: &StreamEntry,
         map: &ShardMap,
     ) -> Result<(), StepError> {
+        let scaled = entry.config.mode == CapacityMode::OnDemand;
+        if scaled && entry.config.autoscaling == Autoscaling::Disabled {
+            return Ok(());
+        }
+        let applies = !scaled || entry.config.autoscaling == Autoscaling::Apply;
         let now_ms = shared.clock.now_ms();
         let Some(reports) = shared.known.loads(&entry.data, shared.settings.alive_for) else {
             return Ok(());
         };
-        let mut policy = Policy::of(&entry.config);
-        policy.merge_after_s = u32::try_from(shared.settings.merge_after.as_secs()).unwrap_or(u32::MAX);
+        let policy = Policy::of(&entry.config);
         let loads = reports.iter().flat_map(|reports| reports.iter());
         self.history.observe(now_ms, map, &policy.target, policy.merge_after_s, loads);
         let input = Input { map, history: &self.history, policy: &policy, now_ms };
         let Decision { actions, findings } = decide(&input);
-        if !actions.is_empty() {
+        if applies && !actions.is_empty() {
             match apply_actions(&*shared.log, &*shared.kv, &*shared.clock, entry, &actions).await {
                 Ok(written) => shared.known.learn_map(&entry.data, written.map, written.revision),
                 Err(IntentError::Plan(error)) => {
@@ -126,12 +130,19 @@ impl Memory {
             }
         }
         for finding in findings {
-            self.tell(shared, stream, finding, now_ms);
+            self.tell(shared, stream, finding, applies, now_ms);
         }
         Ok(())
     }
 
-    fn tell(&mut self, shared: &Shared, stream: &TendedStream, finding: Finding, now_ms: i64) {
+    fn tell(
+        &mut self,
+        shared: &Shared,
+        stream: &TendedStream,
+        finding: Finding,
+        applies: bool,
+        now_ms: i64,
+    ) {
         if !finding.acts() {
             let about = (discriminant(&finding), finding.shard());
             if self.told.get(&about).is_some_and(|at| now_ms - at < TELL_AGAIN_MS) {
@@ -144,10 +155,11 @@ impl Memory {
             target: "millrace::decision",
             namespace = stream.namespace,
             stream = stream.name,
+            applies,
             "{finding}"
         );
         let (namespace, name) = (stream.namespace.clone(), stream.name.clone());
-        let told = Told { at_ms: now_ms, namespace, name, finding };
+        let told = Told { at_ms: now_ms, namespace, name, finding, applies };
         stream.keep(told.clone());
         // Nobody may be listening.
         let _ = shared.decisions.send(told);

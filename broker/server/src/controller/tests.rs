@@ -181,7 +181,6 @@ async fn strike_each_call(
     check: impl AsyncFn(&World),
 ) -> u64 {
     for n in 0.. {
-        let mut struck = false;
         for blow in BLOWS {
             let world = begin().await;
             let at = world.cluster.calls() + n;
@@ -193,15 +192,14 @@ async fn strike_each_call(
                 }
                 sleep(Duration::from_millis(50)).await;
             }
-            struck |= world.cluster.calls() > at;
+            if world.cluster.calls() <= at {
+                return n;
+            }
             let second = world.controller("second");
             world.until("the end", &done).await;
             first.stop().await;
             second.stop().await;
             check(&world).await;
-        }
-        if !struck {
-            return n;
         }
     }
     unreachable!("the calls end");

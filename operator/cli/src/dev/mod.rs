@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use millrace_log::nats_server::NatsServerOptions;
+use millrace_server::controller::{Controller, Told};
 use millrace_server::sigv4::Credentials;
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use crate::credentials;
@@ -107,9 +109,15 @@ async fn serve(
     let stopped = asked_to_stop();
     tokio::pin!(stopped);
     let mut looks = tokio::time::interval(LOOK_EVERY);
+    let mut decisions = node.controller().map(Controller::decisions);
     loop {
         tokio::select! {
             asked = &mut stopped => return asked,
+            told = next_decision(&mut decisions) => {
+                let advice = if told.applies { "" } else { " (advice: nothing is done)" };
+                println!("{}: {}{advice}", told.name, told.finding);
+                continue;
+            }
             _ = looks.tick() => {}
         }
         if !watched.has_changed() {
@@ -126,6 +134,21 @@ async fn serve(
         match apply::apply(&node.broker, wanted, &mut applied).await {
             Ok(done) => done.iter().for_each(|sentence| println!("{sentence}")),
             Err(error) => eprintln!("{error:#}"),
+        }
+    }
+}
+
+/// The next thing that the controller decides; never, where there is no controller.
+async fn next_decision(decisions: &mut Option<broadcast::Receiver<Told>>) -> Told {
+    loop {
+        match decisions {
+            Some(receiver) => match receiver.recv().await {
+                Ok(told) => return told,
+                // Some were missed: the log has them.
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => *decisions = None,
+            },
+            None => std::future::pending().await,
         }
     }
 }
