@@ -111,7 +111,10 @@ pub async fn apply_actions(
                 continue;
             }
         }
-        let next = map.plan(actions, clock.now_ms())?;
+        #[cfg_attr(not(feature = "sabotage"), expect(unused_mut))]
+        let mut next = map.plan(actions, clock.now_ms())?;
+        #[cfg(feature = "sabotage")]
+        crate::sabotage::spoil(&mut next);
         let made = make_lanes(log, entry, map.lanes, next.lanes).await;
         if let Err(error) = made {
             why = error.to_string();
