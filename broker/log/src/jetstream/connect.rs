@@ -145,7 +145,7 @@ fn options(connect: &ConnectSettings) -> ConnectOptions {
         .event_callback(|event| async move {
             use async_nats::Event;
             match event {
-                Event::Connected | Event::LameDuckMode => tracing::info!(%event, "NATS"),
+                Event::Connected | Event::LameDuckMode | Event::Closed => tracing::info!(%event, "NATS"),
                 event => tracing::warn!(%event, "NATS"),
             }
         })
