@@ -115,7 +115,8 @@ impl ShardLoad {
     }
 }
 
-/// What one shard carries between two reports. Costs nothing while the shard is idle but its own 80 bytes.
+/// What one shard carries between two reports. While it is calm that is a few counts; the sketch begins where a
+/// window passes half the target, or at once where the last one was hot.
 #[derive(Clone, Debug, Default)]
 pub struct LoadWindow {
     bytes: u64,
@@ -124,16 +125,31 @@ pub struct LoadWindow {
     read_bytes: u64,
     /// When the window began, in Unix milliseconds; unknown before the first report.
     since_ms: Option<i64>,
+    /// The target, if the last window was calm. Not before the first report: a new shard may be the child of a
+    /// hot one.
+    calm: Option<Target>,
     sketch: Option<Box<LoadSketch>>,
 }
 
 impl LoadWindow {
-    /// Notes a stored record. On the path of each record: a few nanoseconds at high rates.
+    /// Notes a stored record. On the path of each record: a few nanoseconds while the shard is calm and at high
+    /// rates, some tens between half its target and a few thousand records a second.
     #[inline]
     pub fn record(&mut self, key: HashKey, bytes: u32) {
         self.bytes += u64::from(bytes);
         self.records += 1;
-        self.sketch.get_or_insert_default().record(key, bytes);
+        match (&mut self.sketch, &self.calm) {
+            (Some(sketch), _) => sketch.record(key, bytes),
+            (None, Some(target))
+                if self.bytes <= target.bytes_per_s / 2 && self.records <= target.records_per_s / 2 => {}
+            (None, calm) => {
+                let sketch = self.sketch.insert(Box::default());
+                if let Some(target) = calm {
+                    sketch.reset(target);
+                }
+                sketch.record(key, bytes);
+            }
+        }
     }
 
     /// Notes records that were refused for the shard's limit.
@@ -164,17 +180,16 @@ impl LoadWindow {
             heavy: Vec::new(),
             cuts: Vec::new(),
         };
+        let hot = load.throttled_per_s > 0 || load.per_mille(target) > DETAIL_ABOVE_PER_MILLE;
         match &mut self.sketch {
-            Some(sketch) if sketch.total() == 0 => self.sketch = None,
-            Some(sketch) => {
-                if load.throttled_per_s > 0 || load.per_mille(target) > DETAIL_ABOVE_PER_MILLE {
-                    load.heavy = sketch.heavy_keys();
-                    load.cuts = sketch.cut_points();
-                }
+            Some(sketch) if hot => {
+                load.heavy = sketch.heavy_keys();
+                load.cuts = sketch.cut_points();
                 sketch.reset(target);
             }
-            None => {}
+            _ => self.sketch = None,
         }
+        self.calm = (!hot).then_some(*target);
         let rates = [load.bytes_per_s, load.records_per_s, load.throttled_per_s, load.read_bytes_per_s];
         rates.iter().any(|rate| *rate > 0).then_some(load)
     }

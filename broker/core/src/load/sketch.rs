@@ -15,8 +15,8 @@ const HEAVY_PER_MILLE: u64 = 20;
 /// The records' costs, laid end to end, are cut into strata of equal cost (the quantum); one random point in each
 /// stratum samples the record that covers it. So a record without a point costs a subtraction, one that is worth
 /// many quanta counts fully, and no order of records can evade the points. The quantum starts at one record and
-/// doubles as the window fills, so that there are 1,024 to 2,048 points. The points feed a KLL sketch
-/// (`quantiles`) and SpaceSaving (`heavy`).
+/// doubles as the window fills, so that there are 1,024 to 2,048 points. They
+/// feed a KLL sketch (`quantiles`) and SpaceSaving (`heavy`).
 ///
 /// Error of a rank, as a part of the window's load: stratified sampling with m ≥ 1,024 points has a standard
 /// deviation of at most sqrt(1/4m) = 1.6 %, less while the quantum is one record; KLL with this many slots and at

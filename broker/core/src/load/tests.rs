@@ -97,6 +97,24 @@ fn zipf_loads_in_a_million_records_are_cut_within_the_stated_error() {
 }
 
 #[test]
+fn a_calm_shard_keeps_no_sketch_and_one_that_turns_hot_is_sketched_in_the_same_second() {
+    let mut window = LoadWindow::default();
+    for second in 1..4 {
+        for n in 0..400 {
+            window.record(mix(n), 100);
+        }
+        let load = window.report(ShardId(0), &TARGET, second * 1_000).expect("the shard was busy");
+        assert!(load.cuts.is_empty() && window.sketch.is_none());
+    }
+    for n in 0..1_500 {
+        window.record(if n % 2 == 0 { HashKey(77) } else { mix(n) }, 100);
+    }
+    let load = window.report(ShardId(0), &TARGET, 4_000).expect("the shard was busy");
+    assert_eq!((load.cuts.is_empty(), load.heavy[0].key), (false, HashKey(77)));
+    assert!(window.sketch.is_some());
+}
+
+#[test]
 fn reports_are_rates_and_begin_anew() {
     let mut window = LoadWindow::default();
     assert_eq!(window.report(ShardId(3), &TARGET, 10_000), None);
