@@ -6,4 +6,5 @@ pub mod controller;
 pub mod http;
 pub mod kinesis;
 pub mod peer_http;
+pub mod sabotage;
 pub mod sigv4;

@@ -21,6 +21,7 @@ use super::limits::{WriteLimit, write_rates};
 use super::settings::Settings;
 use super::tail::{Tail, TailView};
 use crate::clock::Clock;
+use crate::sabotage::{self, Bug};
 
 /// What all owners of a broker share.
 pub(crate) struct OwnerContext {
@@ -376,7 +377,8 @@ impl Owner {
         };
         let pack_id = self.context.next_pack_id();
         let room: usize = self.shard.queued_bytes.load(Ordering::Relaxed).min(1 << 20) + 4096;
-        let arrival_ms = now_ms.max(held.last_arrival_ms);
+        let arrival_ms =
+            if sabotage::is(Bug::LetArrivalGoBack) { now_ms } else { now_ms.max(held.last_arrival_ms) };
         let mut builder = PackBuilder::new(self.context.me, pack_id, arrival_ms, room);
         // How many records of each batch, from the front of the queue, are in the pack.
         let mut parts = Vec::with_capacity(queue.len());

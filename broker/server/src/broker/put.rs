@@ -12,6 +12,7 @@ use super::members::Member;
 use super::owner::{Incoming, Outcome};
 use super::peers::{self, PeerError};
 use super::{Inner, Placed, PutError, Stream};
+use crate::sabotage::{self, Bug};
 
 /// Records on their way to one broker: for each shard, which ones.
 struct Delivery {
@@ -166,6 +167,9 @@ impl Inner {
         let answer = match timeout_at(deadline, self.peers.ask(owner, request)).await {
             Ok(Ok(answer)) => peers::read_append_answer(&answer),
             Ok(Err(PeerError::Unreachable(_))) => return every(Outcome::NotOwner),
+            Ok(Err(PeerError::Unknown(..))) if sabotage::is(Bug::TrustPeerSilence) => {
+                return every(Outcome::NotOwner);
+            }
             Ok(Err(error @ PeerError::Unknown(..))) => return every(Outcome::Unavailable(error.to_string())),
             Err(_) => return every(Outcome::Unavailable(format!("broker {} did not answer", owner.id))),
         };

@@ -12,6 +12,7 @@ use super::owner::Stop;
 use super::peers;
 use super::tail::TailView;
 use super::{Inner, ReadBatch, ReadError, Shard, Stream};
+use crate::sabotage::{self, Bug};
 
 /// How far the log's clock and a broker's may be apart.
 const CLOCK_SLACK_MS: i64 = 10_000;
@@ -98,6 +99,9 @@ impl Inner {
         if !read.packs.is_empty() || read.next > from {
             return Ok((read.packs, read.next));
         }
+        if sabotage::is(Bug::TrustReplica) {
+            return Ok((Vec::new(), last + 1));
+        }
         // A replica that lags says nothing about the end: the leader does.
         match self.context.log.first_after(address, from - 1).await? {
             Some(message) if message.sequence <= last => {
@@ -113,7 +117,8 @@ impl Inner {
         let Some(next) = batch.next else { return Ok(()) };
         let now_ms = self.context.clock.now_ms();
         let at_close = next.pack == end.last && (end.closed.is_some() || end.waits);
-        if next.pack <= end.last && !at_close {
+        let leaves = end.closed.is_some() && sabotage::is(Bug::LeaveParentEarly);
+        if next.pack <= end.last && !at_close && !leaves {
             let seen_ms = match batch.records.last() {
                 Some((_, record)) => record.arrival_ms,
                 None => batch.millis_behind,
@@ -187,9 +192,12 @@ impl Inner {
         let data = &stream.entry.data;
         // The map is taken before the entries are read, so that a shard which closes meanwhile is in the one, and
         // maybe in both, but never in neither.
-        let map = self.map(data)?;
+        let mut map = self.map(data)?;
         let entries = self.context.kv.list(&keys::closed_of(data)).await;
         let entries = entries.map_err(|error| ReadError::Unavailable(error.to_string()))?;
+        if sabotage::is(Bug::ListEntriesFirst) {
+            map = self.map(data)?;
+        }
         let mut shards: Vec<Shard> = (0..map.open.len()).map(|index| open_shard(&map, index)).collect();
         for entry in entries {
             let closed = decode_closed(&entry.value)?;
@@ -310,10 +318,12 @@ fn take_records(
     next: u64,
     wanted: Wanted,
 ) -> Result<ReadBatch, ReadError> {
+    let lost = sabotage::is(Bug::LosePlaceInPack);
+    let stays = if lost { Position::at_pack(wanted.from.pack) } else { wanted.from };
     let mut batch = ReadBatch {
         records: Vec::new(),
         // Within a pack a reader stays where it is when nothing was looked at.
-        next: Some(if next > wanted.from.pack { Position::at_pack(next) } else { wanted.from }),
+        next: Some(if next > wanted.from.pack { Position::at_pack(next) } else { stays }),
         millis_behind: 0,
         children: Vec::new(),
     };

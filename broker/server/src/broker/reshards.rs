@@ -19,6 +19,7 @@ use millrace_log::KvError;
 
 use super::Inner;
 use super::owner::OwnerContext;
+use crate::sabotage::{self, Bug};
 
 /// Marks a parent whose CLOSE is stored at `end`, and swaps the map if it was the last one. Done when the map
 /// no longer waits for it.
@@ -33,8 +34,12 @@ pub(super) async fn finish(
 ) -> Result<(), KvError> {
     loop {
         let Some(known) = context.catalog.fresh_map(data).await? else { return Ok(()) };
-        let Some(closing) = known.map.close(shard, end, context.clock.now_ms()) else { return Ok(()) };
-        for closed in &closing.closed {
+        let mut map = known.map.as_ref().clone();
+        if sabotage::is(Bug::SwapEarly) {
+            map.reshards.iter_mut().flat_map(|reshard| &mut reshard.parents).for_each(|p| p.end = Some(end));
+        }
+        let Some(closing) = map.close(shard, end, context.clock.now_ms()) else { return Ok(()) };
+        for closed in closing.closed.iter().filter(|_| !sabotage::is(Bug::ForgetClosedShard)) {
             match context.kv.create(&keys::closed(data, closed.id), closed.encode().into()).await {
                 // Somebody else is finishing the same reshard.
                 Ok(_) | Err(KvError::Conflict) => {}

@@ -10,6 +10,7 @@ use super::catalog::KnownMap;
 use super::owner::{Held, Owner, Stop};
 use super::reshards;
 use super::tail::TailPack;
+use crate::sabotage::{self, Bug};
 
 /// What the first message after the one that an append was conditional on says about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,14 +46,17 @@ impl Owner {
                 self.store(pack_id, pack, held.last_arrival_ms, false).await?;
             }
             let address = self.shard.address.clone();
-            let map = self.context.catalog.fresh_map(&address.data).await;
+            let map = match sabotage::is(Bug::SkipMapReadAfterOpen) {
+                true => Ok(self.context.catalog.map(&address.data)),
+                false => self.context.catalog.fresh_map(&address.data).await,
+            };
             let map = map.map_err(|error| self.lost(Stop::Unavailable(error.to_string())))?;
             // A parent whose end the map has noted takes nothing more, even if retention has taken its CLOSE
             // before the reshard's other parent was closed: readers leave it at that end.
             let ended = |known: &KnownMap| {
                 let reshard = known.map.reshard_of(address.shard);
                 let parent = reshard.and_then(|r| r.parents.iter().find(|parent| parent.id == address.shard));
-                known.map.get(address.shard).is_none() || parent.is_some_and(|parent| parent.end.is_some())
+                known.map.get(address.shard).is_none() || parent.is_some_and(|parent| parent.end.is_some() && !sabotage::is(Bug::ForgetNotedEnd))
             };
             if map.as_ref().is_none_or(ended) {
                 self.ended = true;
@@ -120,7 +124,15 @@ impl Owner {
         // Whether an attempt on the present condition may land later.
         let mut afloat = false;
         loop {
-            let refused = match self.context.log.append(&address, held.last, pack.clone()).await {
+            let answer = self.context.log.append(&address, held.last, pack.clone()).await;
+            #[cfg(feature = "sabotage")]
+            if let Some(stop) = self.settle_wrongly(&answer, &mut held, &mut afloat, closes).await {
+                return match stop {
+                    Some(stop) => Err(stop),
+                    None => Ok(self.stored(held.last + 1, held, pack, arrival_ms, closes).await),
+                };
+            }
+            let refused = match answer {
                 Ok(sequence) => return Ok(self.stored(sequence, held, pack, arrival_ms, closes).await),
                 Err(AppendError::Full(_)) if !afloat => return Err(Stop::Full),
                 Err(AppendError::Full(why)) => return Err(self.lost(Stop::Unavailable(why))),
@@ -133,7 +145,11 @@ impl Owner {
             // Never append elsewhere, and never with another condition, before this is known: what stands
             // first after the message that the append was conditional on? The leader says.
             let next = loop {
-                match self.context.log.first_after(&address, held.last).await {
+                let next = match sabotage::is(Bug::LookAtTheTail) {
+                    true => self.context.log.last(&address).await,
+                    false => self.context.log.first_after(&address, held.last).await,
+                };
+                match next {
                     Ok(next) => break next,
                     Err(error) => self.pause(&mut attempt, deadline, &error.to_string()).await?,
                 }
@@ -171,6 +187,34 @@ impl Owner {
         }
     }
 
+    /// Settles a doubt as one must not: `Some(None)` says that the pack is stored, `Some(Some(_))` that it is not.
+    #[cfg(feature = "sabotage")]
+    async fn settle_wrongly(
+        &mut self,
+        answer: &Result<u64, AppendError>,
+        held: &mut Held,
+        afloat: &mut bool,
+        closes: bool,
+    ) -> Option<Option<Stop>> {
+        let in_doubt = matches!(answer, Err(AppendError::Unknown(_)));
+        let refused = matches!(answer, Err(AppendError::WrongSequence));
+        let is = sabotage::is;
+        if (in_doubt && is(Bug::RouteInDoubt)) || (refused && is(Bug::TrustRefusal)) {
+            return Some(Some(self.lost(Stop::NotOwner)));
+        }
+        let trusts = in_doubt && is(if closes { Bug::TrustClose } else { Bug::TrustSilence });
+        if trusts || (answer.is_err() && !closes && is(Bug::AcknowledgeEarly)) {
+            return Some(None);
+        }
+        if ((in_doubt && is(Bug::RetryBlindly)) || (refused && is(Bug::AppendUnconditionally)))
+            && let Ok(Some(last)) = self.context.log.last(&self.shard.address).await
+        {
+            held.last = last.sequence;
+            *afloat = true;
+        }
+        None
+    }
+
     async fn stored(&mut self, sequence: u64, held: Held, pack: Bytes, arrival_ms: i64, closes: bool) -> u64 {
         if closes {
             self.end(sequence, arrival_ms, Some(pack)).await;
@@ -192,6 +236,10 @@ impl Owner {
         self.ended = true;
         self.end = Some(sequence);
         self.held = None;
+        if sabotage::is(Bug::AppendAfterClose) {
+            self.ended = false;
+            self.held = Some(Held { last: sequence, last_arrival_ms: arrival_ms, open: true });
+        }
         self.finish_reshard(sequence).await;
         Stop::Ended
     }
@@ -234,6 +282,7 @@ fn verdict(found: &Pack, me: u64, pack_id: u64, arrival_ms: i64) -> Verdict {
     let earlier = found.header.pack_id < pack_id && found.last_arrival_ms() <= arrival_ms;
     match found.header.kind {
         _ if mine && found.header.pack_id == pack_id => Verdict::Ours,
+        _ if mine && sabotage::is(Bug::MistakeOwnPack) => Verdict::Ours,
         PackKind::Close { .. } => Verdict::Ended,
         _ if mine && earlier => Verdict::OurEarlier,
         _ => Verdict::Theirs,

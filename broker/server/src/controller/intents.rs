@@ -7,7 +7,7 @@ use millrace_core::plan::{Action, PlanError};
 use millrace_core::{ClosedShard, DataId, Lane, Reshard, ShardMap, StreamEntry, keys};
 use millrace_log::{Kv, KvError, LaneAddress, Log, LogError};
 
-use super::lanes::lane_config;
+use super::lanes::new_lane;
 use crate::broker::ControlError;
 use crate::clock::Clock;
 
@@ -151,7 +151,7 @@ pub(super) async fn make_lanes(
     from: u16,
     to: u16,
 ) -> Result<(), LogError> {
-    let config = lane_config(&entry.config, to);
+    let config = new_lane(&entry.config, to);
     for lane in (from..to).map(Lane) {
         log.ensure_lane(&LaneAddress { data: entry.data.clone(), lane }, &config).await?;
     }
