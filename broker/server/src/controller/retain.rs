@@ -1,24 +1,44 @@
 //! Keeping lanes as they are configured, and forgetting closed shards that retention has taken.
 
-use millrace_core::{ClosedShard, Lane, ShardMap, StreamEntry, keys};
-use millrace_log::{KvError, LaneAddress, LogError};
+use millrace_core::{ClosedShard, Lane, ShardMap, StreamConfig, StreamEntry, keys};
+use millrace_log::{KvError, LaneAddress, LaneConfig, LogError};
 
 use super::Shared;
-use super::lanes::lane_config;
+use super::lanes::{differs, lane_limits};
 use super::step::StepError;
 
+/// How a stream's lanes were last put into the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct KeptLanes {
+    retention_s: u64,
+    quota_bytes: u64,
+    max_bytes: Vec<u64>,
+}
+
+impl KeptLanes {
+    /// Whether the lanes are as the stream's configuration and map ask for.
+    pub(super) fn are_of(&self, config: &StreamConfig, lanes: u16) -> bool {
+        let asked = (config.retention_s, config.quota_bytes, usize::from(lanes));
+        (self.retention_s, self.quota_bytes, self.max_bytes.len()) == asked
+    }
+}
+
 /// Gives each lane that the map names the stream's retention and its part of the quota. A lane that is not there
-/// has lost its data, and is never made anew. Doing it twice changes nothing.
+/// has lost its data, and is never made anew. Doing it twice changes nothing, and lanes that are nearly right
+/// (`kept`) are left as they are.
 pub(super) async fn keep_lanes(
     shared: &Shared,
     entry: &StreamEntry,
     map: &ShardMap,
-) -> Result<(), StepError> {
+    kept: Option<&KeptLanes>,
+) -> Result<KeptLanes, StepError> {
+    let StreamConfig { retention_s, quota_bytes, .. } = entry.config;
     let lanes = (0..map.lanes).map(Lane).map(|lane| LaneAddress { data: entry.data.clone(), lane });
     let lanes: Vec<LaneAddress> = lanes.collect();
+    let mut stored_bytes = Vec::with_capacity(lanes.len());
     for lane in &lanes {
         match shared.log.lane_state(lane).await {
-            Ok(_) => {}
+            Ok(state) => stored_bytes.push(state.bytes),
             Err(LogError::NoLane) => {
                 let stream = lane.lane.stream_name(&lane.data);
                 return Err(StepError::DataLost { lane: lane.lane, stream });
@@ -26,11 +46,20 @@ pub(super) async fn keep_lanes(
             Err(error) => return Err(error.into()),
         }
     }
-    let config = lane_config(&entry.config, map.lanes);
-    for lane in &lanes {
-        shared.log.ensure_lane(lane, &config).await?;
+    let mut max_bytes = lane_limits(quota_bytes, &stored_bytes);
+    let kept = kept.filter(|kept| kept.are_of(&entry.config, map.lanes));
+    for (index, lane) in lanes.iter().enumerate() {
+        match kept.map(|kept| kept.max_bytes[index]) {
+            Some(before) if !differs(before, max_bytes[index], quota_bytes, map.lanes) => {
+                max_bytes[index] = before;
+            }
+            _ => {
+                let config = LaneConfig { max_age_s: retention_s, max_bytes: max_bytes[index] };
+                shared.log.ensure_lane(lane, &config).await?;
+            }
+        }
     }
-    Ok(())
+    Ok(KeptLanes { retention_s, quota_bytes, max_bytes })
 }
 
 /// Removes the entries of closed shards whose retention has passed and whose last message is gone from its lane.

@@ -20,8 +20,8 @@ struct Memory {
     /// Whose data it speaks of: a stream that was removed and made again under its name has other data.
     data: DataId,
     history: LoadHistory,
-    /// Retention, quota and lanes as they were last put into the log, and when that was.
-    lanes: Option<((u64, u64, u16), Instant)>,
+    /// How the lanes were last put into the log, and when they were last looked at.
+    lanes: Option<(retain::KeptLanes, Instant)>,
     swept: Option<Instant>,
     /// When findings without an action were last told.
     told: HashMap<(Discriminant<Finding>, Option<ShardId>), i64>,
@@ -77,13 +77,13 @@ impl Memory {
                 None => return Err(StepError::MapLost),
             },
         };
-        let wanted = (entry.config.retention_s, entry.config.quota_bytes, map.lanes);
         let due = |at: Instant| at.elapsed() >= shared.settings.sweep_every;
-        if self.lanes.is_none_or(|(kept, at)| kept != wanted || due(at)) {
-            // Forgotten first: while this fails, nothing is decided.
-            self.lanes = None;
-            retain::keep_lanes(shared, entry, &map).await?;
-            self.lanes = Some((wanted, Instant::now()));
+        let kept = self.lanes.as_ref();
+        if kept.is_none_or(|(kept, at)| !kept.are_of(&entry.config, map.lanes) || due(*at)) {
+            // Forgotten first: while a lane is missing, nothing is decided.
+            let kept = self.lanes.take().map(|(kept, _)| kept);
+            let kept = retain::keep_lanes(shared, entry, &map, kept.as_ref()).await?;
+            self.lanes = Some((kept, Instant::now()));
         }
         if second {
             self.decide(shared, stream, entry, &map).await?;
@@ -135,14 +135,7 @@ impl Memory {
         Ok(())
     }
 
-    fn tell(
-        &mut self,
-        shared: &Shared,
-        stream: &TendedStream,
-        finding: Finding,
-        applies: bool,
-        now_ms: i64,
-    ) {
+    fn tell(&mut self, shared: &Shared, stream: &TendedStream, finding: Finding, applies: bool, now_ms: i64) {
         if !finding.acts() {
             let about = (discriminant(&finding), finding.shard());
             if self.told.get(&about).is_some_and(|at| now_ms - at < TELL_AGAIN_MS) {

@@ -235,7 +235,7 @@ async fn a_stream_is_gone_wherever_its_removal_is_struck() {
         world.apply(&[split]).await.unwrap();
         world.close_all().await;
         // As after a crash between the making of a lane and the write of its map.
-        let config = lanes::lane_config(&StreamConfig::default(), 4);
+        let config = lanes::new_lane(&StreamConfig::default(), 4);
         world.client.ensure_lane(&lane(3), &config).await.unwrap();
         world.change(|entry| entry.state = StreamState::Deleting).await;
         world
@@ -266,6 +266,39 @@ async fn a_changed_retention_or_quota_reaches_every_lane() {
     }
     sleep(Duration::from_secs(61)).await;
     assert_eq!(world.client.lane_state(&lane(2)).await.unwrap().bytes, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_holds_most_of_the_quota_still_takes_records_after_another_is_added() {
+    let (world, _controller) = World::with_stream(8).await;
+    world.change(|entry| entry.config.quota_bytes = 10_000).await;
+    let shard = ShardAddress { data: data(), lane: Lane(0), shard: ShardId(0) };
+    let end = world.client.append(&shard, 0, vec![0; 7_000].into()).await.unwrap();
+    let split = Action::Split { shard: ShardId(7), cuts: vec![HashKey(u128::MAX)] };
+    assert_eq!(world.apply(&[split]).await.unwrap().map.lanes, 2);
+    sleep(Duration::from_secs(2)).await;
+    world.client.append(&shard, end, vec![0; 1_000].into()).await.expect("there is room in the quota");
+    let other = ShardAddress { lane: Lane(1), shard: ShardId(8), ..shard };
+    assert!(world.client.append(&other, 0, vec![0; 2_000].into()).await.is_err());
+    world.client.append(&other, 0, vec![0; 1_000].into()).await.expect("its part of what is left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_rests_causes_no_writes() {
+    let (world, _controller) = World::with_stream(20).await;
+    sleep(Duration::from_secs(5)).await;
+    let writes = Arc::new(AtomicU64::new(0));
+    let count = writes.clone();
+    world.cluster.observe(move |event| {
+        if event.change != millrace_log::memory::Change::Asked && &*event.client == "c" {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    for _ in 0..200 {
+        world.beat(world.map().open.iter().map(|shard| hot(shard.id, 600_000)).collect()).await;
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(writes.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test(start_paused = true)]
