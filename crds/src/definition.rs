@@ -35,19 +35,19 @@ pub fn schema(kind: &str) -> Option<Value> {
     serde_json::to_value(version.schema?.open_api_v3_schema?).ok()
 }
 
-/// What the derive can't say: a status that kstatus does not take for ready, and embedded Kubernetes types
-/// without their manuals (the definitions would have twelve times the size, and `kubectl explain` on the
-/// pod says it all).
+/// What the derive can't say: a status that kstatus does not take for ready; no field that may be null; and
+/// embedded Kubernetes types without their manuals (the definitions would have twelve times the size, and
+/// `kubectl explain` on the pod says it all).
 fn finish(mut definition: CustomResourceDefinition) -> CustomResourceDefinition {
     for version in &mut definition.spec.versions {
         let root = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
         let Some(properties) = root.and_then(|root| root.properties.as_mut()) else { continue };
         if let Some(status) = properties.get_mut("status") {
             status.default = Some(JSON(json!({ "observedGeneration": -1 })));
-            status.nullable = None;
         }
         for property in properties.values_mut() {
             shorten(property);
+            forget_nulls(property);
         }
     }
     definition
@@ -69,6 +69,13 @@ fn shorten(schema: &mut JSONSchemaProps) {
 fn silence(schema: &mut JSONSchemaProps) {
     schema.description = None;
     children(schema).for_each(silence);
+}
+
+/// The API server prunes nulls where a field may not be null, and a template that leaves a field empty means
+/// that. Where a field of an enumeration may be null, it refuses null all the same, since the list lacks it.
+fn forget_nulls(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    children(schema).for_each(forget_nulls);
 }
 
 fn children(schema: &mut JSONSchemaProps) -> impl Iterator<Item = &mut JSONSchemaProps> {

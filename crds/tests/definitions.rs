@@ -78,6 +78,9 @@ fn walk(schema: &Value, path: &str, wrong: &mut Vec<String>) {
     if schema["format"].as_str().is_some_and(|format| format.starts_with("uint")) {
         wrong.push(format!("{path} is unsigned"));
     }
+    if schema["nullable"] == true {
+        wrong.push(format!("{path} may be null: an API server refuses that where there is an enum"));
+    }
     let typed = schema["type"].is_string() || schema["x-kubernetes-int-or-string"] == true;
     if !typed {
         wrong.push(format!("{path} has no type"));

@@ -6,8 +6,7 @@ use serde_json::{Map, Value};
 use super::{Violation, nearest};
 use crate::{quantity, retention, stream};
 
-/// Takes every null field away, as the API server does where a field is not nullable; where it is, null and
-/// absent mean the same to our types.
+/// Takes every null field away, as the API server does where a field may not be null; none of ours may.
 pub(super) fn prune_nulls(value: &mut Value) {
     match value {
         Value::Object(fields) => {

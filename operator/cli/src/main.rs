@@ -1,2 +1,105 @@
-//! The `millrace` command.
-fn main() {}
+//! The `millrace` command: everything in one process, what the containers run, and people's tools.
+
+// Nothing outside sees into a binary: `pub` says what a module offers to the others.
+#![allow(unreachable_pub)]
+
+mod broker;
+mod client;
+mod credentials;
+mod dev;
+mod lineage;
+mod merge;
+mod node;
+mod put;
+mod resources;
+mod shards;
+mod split;
+mod tail;
+
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Managed streaming on Kubernetes: the Kinesis API on NATS JetStream, with shards that split and merge by
+/// themselves.
+#[derive(Parser, Debug)]
+#[command(name = "millrace", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run everything in one process, with one nats-server and without Kubernetes
+    Dev(dev::DevArgs),
+    /// Run one broker of a cluster
+    Broker(broker::BrokerArgs),
+    /// Print the CustomResourceDefinitions
+    Crds,
+    /// Draw a stream's shards as a tree: who came from whom, and which part of the hash space each has
+    Shards(shards::ShardsArgs),
+    /// Write records
+    Put(put::PutArgs),
+    /// Read records, across splits and merges
+    Tail(tail::TailArgs),
+    /// Split a shard into two or more
+    Split(split::SplitArgs),
+    /// Merge two neighbouring shards into one
+    Merge(merge::MergeArgs),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log(matches!(cli.command, Command::Broker(_)));
+    match run(cli.command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        // `millrace tail … | head` has what it wanted.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Dev(args) => dev::run(args).await,
+        Command::Broker(args) => broker::run(args).await,
+        Command::Crds => Ok(std::io::stdout().write_all(millrace_crds::definitions_yaml().as_bytes())?),
+        Command::Shards(args) => shards::run(args).await,
+        Command::Put(args) => put::run(args).await,
+        Command::Tail(args) => tail::run(args).await,
+        Command::Split(args) => split::run(args).await,
+        Command::Merge(args) => merge::run(args).await,
+    }
+}
+
+/// Logs go to standard error: as JSON from a container, as lines for a person. `MILLRACE_LOG` chooses what is
+/// logged, in the form of `RUST_LOG`.
+fn log(container: bool) {
+    let default = if container { "info" } else { "warn" };
+    let filter = EnvFilter::try_from_env("MILLRACE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if container { logs.json().init() } else { logs.init() }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    causes.any(|cause| cause.kind() == ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -5,7 +5,6 @@ use std::fmt;
 
 use millrace_core::StreamConfig;
 use millrace_crds::admission::{self, Violation, nearest};
-use millrace_crds::stream::Autoscaling;
 use millrace_crds::{API_VERSION, Broker, GROUP, Stream, retention};
 use serde::Deserialize;
 use serde_json::Value;
@@ -23,10 +22,6 @@ pub struct DeclaredStream {
     pub name: String,
     /// What is asked of it.
     pub config: StreamConfig,
-    /// Whether the autoscaler's plans are carried out.
-    pub autoscaling: Autoscaling,
-    /// How long two neighbours must have been idle before they are merged, in seconds.
-    pub merge_after_s: u64,
     /// Where it is declared, such as `orders.yaml:3`.
     pub at: String,
 }
@@ -87,19 +82,26 @@ pub fn parse(sources: &[Source]) -> Result<Resources, Vec<Problem>> {
     if problems.is_empty() { Ok(resources) } else { Err(problems) }
 }
 
-/// The documents of a file. The only place that reads YAML.
+/// The documents of a file, as far as they can be read. The only place that reads YAML.
 fn documents(source: &Source) -> Vec<(usize, Result<Value, Problem>)> {
-    serde_yaml::Deserializer::from_str(&source.text)
-        .map(|document| {
-            let value = serde_yaml::Value::deserialize(document).map_err(|error| not_yaml(source, &error))?;
+    let mut documents = Vec::new();
+    for (index, document) in serde_yaml::Deserializer::from_str(&source.text).enumerate() {
+        let value = serde_yaml::Value::deserialize(document).map_err(|error| not_yaml(source, &error));
+        let value = value.and_then(|value| {
             serde_json::to_value(value).map_err(|error| Problem {
                 at: source.name.clone(),
                 path: String::new(),
                 message: format!("is no resource: {error}"),
             })
-        })
-        .enumerate()
-        .collect()
+        });
+        let broken = value.is_err();
+        documents.push((index, value));
+        // The parser does not get beyond a syntax error: it would give the same one for ever.
+        if broken {
+            break;
+        }
+    }
+    documents
 }
 
 /// A syntax error for people, at its place.
@@ -166,13 +168,7 @@ impl Reader<'_> {
         let stream: Stream =
             serde_json::from_value(stored).map_err(|error| self.problem("spec", error.to_string()))?;
         let config = stream.spec.config().map_err(|error| self.problem("spec", error.to_string()))?;
-        Ok(DeclaredStream {
-            name: stream.stream_name().to_owned(),
-            config,
-            autoscaling: stream.spec.capacity.autoscaling(),
-            merge_after_s: u64::try_from(stream.spec.capacity.merge_after_seconds).unwrap_or_default(),
-            at: self.at("metadata.name").0,
-        })
+        Ok(DeclaredStream { name: stream.stream_name().to_owned(), config, at: self.at("metadata.name").0 })
     }
 
     /// What is wrong around the spec: version, kind, metadata, fields at the top.

@@ -22,7 +22,7 @@ fn a_stream_with_an_empty_spec_has_every_default() {
     let resources = good(&format!("{HEAD}spec: {{}}\n"));
     assert_eq!(resources.streams.len(), 1);
     let stream = &resources.streams[0];
-    assert_eq!((stream.name.as_str(), stream.config.shards, stream.merge_after_s), ("orders", 4, 300));
+    assert_eq!((stream.name.as_str(), stream.config.shards, stream.config.merge_after_s), ("orders", 4, 300));
     assert_eq!((stream.at.as_str(), resources.warnings.len()), ("orders.yaml:4", 0));
 }
 
@@ -37,9 +37,17 @@ fn one_file_holds_several_documents_and_brokers_are_taken_too() {
 }
 
 #[test]
-fn the_quickstart_is_in_order() {
-    let resources = good(include_str!("../../../../examples/quickstart/orders.yaml"));
-    assert_eq!(resources.streams[0].config.target_bytes_per_s, 256 << 10);
+fn every_example_is_in_order_for_a_cluster_too() {
+    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let sources = Watched::new(vec![examples.clone(), examples.join("quickstart")]).read().unwrap();
+    for source in &sources {
+        let resources = parse(std::slice::from_ref(source)).expect("an example is in order");
+        assert_eq!(resources.warnings, [], "{}", source.name);
+    }
+    let events = parse(&sources).unwrap().streams.into_iter().find(|stream| stream.name == "events").unwrap();
+    let defaults = good(&format!("{HEAD}spec: {{}}\n")).streams.remove(0);
+    let named = DeclaredStream { name: defaults.name.clone(), at: defaults.at.clone(), ..events };
+    assert_eq!(named, defaults, "examples/stream.yaml says that it writes the defaults out");
 }
 
 #[test]
