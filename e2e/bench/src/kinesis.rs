@@ -22,6 +22,9 @@ pub(crate) const RECORD_BYTES: usize = 1024;
 /// a signature is good for 15 minutes.
 pub(crate) const DISTINCT_REQUESTS: usize = 64;
 
+/// The access key that requests are signed with. The servers measured are given it.
+pub(crate) const ACCESS_KEY: (&str, &str) = ("AKIAMILLRACEBENCH", "millrace-bench");
+
 const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 
 /// Signs requests to one server.
@@ -31,9 +34,9 @@ pub(crate) struct Signer {
 }
 
 impl Signer {
-    /// For the server at this address, which takes any credentials.
+    /// For the server at this address, which knows [`ACCESS_KEY`].
     pub(crate) fn new(address: SocketAddr) -> Signer {
-        let credentials = Credentials::new("millrace", "millrace-bench", None, None, "millrace-bench");
+        let credentials = Credentials::new(ACCESS_KEY.0, ACCESS_KEY.1, None, None, "millrace-bench");
         Signer { host: address.to_string(), credentials }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tokio::time::sleep;
 
 use crate::bench::Bench;
@@ -43,6 +43,13 @@ pub(crate) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
                 add(&format!("resident memory of {name}"), Side::Millrace, Unit::Mebibytes, resident_mib);
             }
             let mut client = Client::open(millrace.address).await?;
+            let mut open = 0;
+            for index in 0..STREAMS {
+                open += client.open_shards(&name(index)).await?.len();
+            }
+            if open < (STREAMS * SHARDS) as usize {
+                bail!("there are {open} open shards, not {}", STREAMS * SHARDS);
+            }
             for index in 0..SPLITS {
                 let stream = name(index * STREAMS / SPLITS);
                 let shards = client.open_shards(&stream).await?;

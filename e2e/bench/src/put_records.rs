@@ -94,8 +94,8 @@ pub(crate) async fn put(
 pub(crate) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     const OF: Measurement = Measurement::PutRecords;
     bench.report.note(
-        "put-records, put-record: 64 different requests, signed before the load and sent again and again: the \
-         server is measured, which verifies no signature in `millrace dev`, and not the client's signing.",
+        "put-records, put-record: 64 different requests are signed before the load and sent again and again: the \
+         server verifies the signature of each over its whole body, the client's signing is not measured.",
     );
     for _ in 0..bench.runs {
         let fsynced = raw::rate(bench, Sync::Always).await?;
@@ -105,7 +105,7 @@ pub(crate) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
             let millrace =
                 Millrace::start(bench, directory.path(), &provisioned("bench", 8, "8Gi"), READY_WITHIN)
                     .await?;
-            let name = format!("500 x 1 KiB, 8 shards, fsync always, {connections} connections");
+            let name = format!("500 x 1 KiB, fsync always, connections: {connections}");
             let load = load::Load::PutRecords(Load {
                 address: millrace.address,
                 stream: "bench".into(),
@@ -127,9 +127,9 @@ pub(crate) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
         }
         let relaxed = raw::rate(bench, Sync::Default).await?;
         for (connections, rate) in rates {
-            let name = format!("{connections} connections to raw, fsync always");
+            let name = format!("the same to raw, fsync always, connections: {connections}");
             bench.report.add(OF, &name, Side::Ratio, Unit::Times, rate / fsynced);
-            let name = format!("{connections} connections to raw, fsync every 2 min");
+            let name = format!("the same to raw, fsync every 2 min, connections: {connections}");
             bench.report.add(OF, &name, Side::Ratio, Unit::Times, rate / relaxed);
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use anyhow::Context;
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{Cell, CellAlignment, Table};
 use serde::Serialize;
 
@@ -57,7 +57,7 @@ impl Unit {
 /// A figure, measured once or several times.
 #[derive(Clone, Debug, Serialize)]
 struct Figure {
-    measurement: String,
+    measurement: Measurement,
     name: String,
     side: Side,
     unit: Unit,
@@ -68,7 +68,7 @@ struct Figure {
 /// Every single value of something that a figure tells in short.
 #[derive(Clone, Debug, Serialize)]
 struct Samples {
-    measurement: String,
+    measurement: Measurement,
     name: String,
     values: Vec<f64>,
 }
@@ -76,7 +76,7 @@ struct Samples {
 /// Something that went wrong or was refused.
 #[derive(Clone, Debug, Serialize)]
 struct Incident {
-    measurement: String,
+    measurement: Measurement,
     what: String,
 }
 
@@ -113,17 +113,13 @@ impl Report {
 
     /// Adds one value of a figure.
     pub(crate) fn add(&mut self, of: Measurement, name: &str, side: Side, unit: Unit, value: f64) {
-        let measurement = of.to_string();
         eprintln!("  {name} {side:?}: {} {}", readable(value), unit.name());
-        let known = self
-            .figures
-            .iter_mut()
-            .find(|f| f.measurement == measurement && f.name == name && f.side == side);
+        let known = self.figures.iter_mut().find(|f| f.measurement == of && f.name == name && f.side == side);
         match known {
             Some(figure) => figure.values.push(value),
             None => {
                 self.figures.push(Figure {
-                    measurement,
+                    measurement: of,
                     name: name.to_owned(),
                     side,
                     unit,
@@ -135,7 +131,7 @@ impl Report {
 
     /// Adds what a figure was made from.
     pub(crate) fn sample(&mut self, of: Measurement, name: &str, values: Vec<f64>) {
-        self.samples.push(Samples { measurement: of.to_string(), name: name.to_owned(), values });
+        self.samples.push(Samples { measurement: of, name: name.to_owned(), values });
     }
 
     /// Something that a reader of the figures has to know. Said once.
@@ -148,12 +144,12 @@ impl Report {
     /// Records were refused as too fast.
     pub(crate) fn throttled(&mut self, of: Measurement, name: &str, records: u64) {
         let what = format!("{name}: {records} records throttled");
-        self.throttled.push(Incident { measurement: of.to_string(), what });
+        self.throttled.push(Incident { measurement: of, what });
     }
 
     /// Something went wrong: the report is not sound.
     pub(crate) fn failed(&mut self, of: Measurement, what: String) {
-        self.failures.push(Incident { measurement: of.to_string(), what });
+        self.failures.push(Incident { measurement: of, what });
     }
 
     /// Whether nothing went wrong.
@@ -169,17 +165,19 @@ impl Report {
 
     fn table(&self) -> Table {
         let mut table = Table::new();
-        table
-            .load_style(UTF8_HORIZONTAL_ONLY)
-            .set_header(["", "figure", "of", "median", "min", "max", "", "n"]);
-        let mut last = "";
-        for figure in &self.figures {
+        table.load_style(ASCII_MARKDOWN).set_header(["", "figure", "of", "median", "min", "max", "", "n"]);
+        // A pair's sides come in turns; people want one measurement at a time.
+        let mut figures: Vec<&Figure> = self.figures.iter().collect();
+        figures.sort_by_key(|figure| figure.measurement);
+        let mut last = None;
+        for figure in figures {
             let values = &figure.values;
             let (min, max) =
                 (values.iter().copied().reduce(f64::min), values.iter().copied().reduce(f64::max));
             let number = |value: f64| Cell::new(readable(value)).set_alignment(CellAlignment::Right);
-            let group = if figure.measurement == last { "" } else { &figure.measurement };
-            last = &figure.measurement;
+            let of = figure.measurement;
+            let group = if last == Some(of) { String::new() } else { of.to_string() };
+            last = Some(of);
             table.add_row([
                 Cell::new(group),
                 Cell::new(&figure.name),
@@ -246,8 +244,13 @@ mod tests {
         }
         report.add(Measurement::Raw, "r", Side::Millrace, Unit::RecordsPerSecond, 5.0);
         let text = report.to_string();
-        let row: Vec<&str> =
-            text.lines().find(|line| line.contains("JetStream")).unwrap().split_whitespace().collect();
+        let row: Vec<&str> = text
+            .lines()
+            .find(|line| line.contains("JetStream"))
+            .unwrap()
+            .split(['|', ' '])
+            .filter(|word| !word.is_empty())
+            .collect();
         assert_eq!(row, ["raw", "r", "JetStream", "2,000", "1,000", "3,000", "records/s", "3"]);
         assert_eq!(report.figures.len(), 2);
     }

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use crate::bench::Bench;
+use crate::kinesis::ACCESS_KEY;
 use crate::{http_client, proc_fs};
 
 /// How long a server may take to end before it is killed.
@@ -79,7 +80,7 @@ fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-/// `millrace dev` with these resources.
+/// `millrace dev` with these resources. It verifies every signature.
 pub(crate) struct Millrace {
     server: Server,
     /// Where it serves.
@@ -98,10 +99,13 @@ impl Millrace {
     ) -> anyhow::Result<Millrace> {
         let file = directory.join("resources.yaml");
         std::fs::write(&file, resources)?;
+        let data = directory.join("millrace");
+        std::fs::create_dir_all(&data)?;
+        std::fs::write(data.join("credentials"), credentials())?;
         let address = free_address()?;
         let mut program = Command::new(&bench.millrace);
         program.arg("dev").arg("-f").arg(&file).arg("--listen").arg(address.to_string());
-        program.arg("--data").arg(directory.join("millrace")).arg("--nats-server").arg(&bench.nats_server);
+        program.arg("--auth").arg("--data").arg(data).arg("--nats-server").arg(&bench.nats_server);
         let started = Instant::now();
         let mut server = Server::spawn(program, directory.join("millrace.log"))?;
         while !http_client::is_ready(address).await {
@@ -125,6 +129,12 @@ impl Millrace {
     pub(crate) fn nats_server_pid(&self) -> anyhow::Result<u32> {
         proc_fs::child_named(self.pid(), "nats-server")
     }
+}
+
+/// The file that `millrace dev --auth` takes its access key from.
+fn credentials() -> String {
+    let (id, secret) = ACCESS_KEY;
+    format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n")
 }
 
 /// A Stream with so many shards whose number nobody changes, and without limits.
