@@ -99,6 +99,10 @@ pub struct StreamConfig {
     /// What becomes of the autoscaler's plans.
     #[n(10)]
     pub autoscaling: Autoscaling,
+    /// Provisioned: whether the stream is still to be brought to `shards` of equal width. Set with a new count,
+    /// cleared by the controller when it is reached, so that shards which a user splits or merges later stay.
+    #[n(11)]
+    pub rescale: bool,
 }
 
 impl Default for StreamConfig {
@@ -115,6 +119,7 @@ impl Default for StreamConfig {
             limits: Limits::Kinesis,
             merge_after_s: 300,
             autoscaling: Autoscaling::Apply,
+            rescale: false,
         }
     }
 }

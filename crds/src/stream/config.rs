@@ -97,6 +97,7 @@ impl StreamSpec {
                 Autoscaling::Recommend => CoreAutoscaling::Recommend,
                 Autoscaling::Disabled => CoreAutoscaling::Disabled,
             },
+            rescale: false,
         })
     }
 }

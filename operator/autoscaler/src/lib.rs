@@ -47,9 +47,9 @@ pub struct Decision {
 
 /// Decides what to do about a stream's shards now. Shards that are being resharded already are left alone.
 ///
-/// Provisioned: goes towards `policy.shards` of equal width while the number of open shards differs from that, and
-/// does nothing else. So the callers of SplitShard and MergeShards (the Kinesis API's handlers) change the
-/// configured number of shards along with the map, or else their shards would be undone here.
+/// Provisioned: goes towards `policy.shards` of equal width while a new number is asked for (`policy.rescale`), and
+/// does nothing else: what a user splits and merges by hand stays. Whoever carries decisions out clears that
+/// request when [`is_rescaled`] says so.
 pub fn decide(input: &Input<'_>) -> Decision {
     let decision = match input.policy.mode {
         CapacityMode::OnDemand => on_demand(input),
@@ -75,13 +75,21 @@ fn on_demand(input: &Input<'_>) -> Decision {
 
 fn provisioned(input: &Input<'_>) -> Decision {
     let open = input.map.open.len() as u32;
-    if !input.map.reshards.is_empty() || open == input.policy.shards {
+    if !input.policy.rescale {
         return Decision::default();
     }
     let actions = input.map.step_to_uniform(input.policy.shards);
+    if actions.is_empty() {
+        return Decision::default();
+    }
     let reshards = actions.len() as u32;
     let findings = vec![Finding::Resize { from: open, to: input.policy.shards, reshards }];
     Decision { actions, findings }
+}
+
+/// Whether a Provisioned stream has the shape that was asked for, and nothing is under way.
+pub fn is_rescaled(map: &ShardMap, shards: u32) -> bool {
+    map.reshards.is_empty() && map.step_to_uniform(shards).is_empty()
 }
 
 /// A decision as it comes about.

@@ -11,6 +11,8 @@ pub struct Policy {
     pub mode: CapacityMode,
     /// Provisioned: how many shards there shall be.
     pub shards: u32,
+    /// Provisioned: whether that number was asked for and is not reached yet.
+    pub rescale: bool,
     /// OnDemand: the fewest shards that are left.
     pub min_shards: u32,
     /// OnDemand: the most shards that are made.
@@ -42,6 +44,7 @@ impl Policy {
         Policy {
             mode: config.mode,
             shards: config.shards.clamp(1, most),
+            rescale: config.rescale,
             min_shards,
             max_shards: config.max_shards.clamp(min_shards, most),
             target: Target {

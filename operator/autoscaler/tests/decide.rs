@@ -4,7 +4,7 @@ mod simulated;
 
 use std::collections::BTreeSet;
 
-use millrace_autoscaler::{Finding, Input, LoadHistory, Policy, decide};
+use millrace_autoscaler::{Finding, Input, LoadHistory, Policy, is_rescaled, decide};
 use millrace_core::load::ShardLoad;
 use millrace_core::plan::Action;
 use millrace_core::{CapacityMode, HashKey, HashRange, ShardId, ShardMap};
@@ -173,15 +173,16 @@ fn bounds_that_were_changed_are_reached_from_either_side() {
 
 #[test]
 fn provisioned_streams_go_to_their_number_and_keep_what_users_split() {
-    let policy = Policy { mode: CapacityMode::Provisioned, shards: 5, ..policy() };
+    let policy = Policy { mode: CapacityMode::Provisioned, shards: 5, rescale: true, ..policy() };
     let mut world = World::new(ShardMap::new(3, 0), policy, even(2_000));
     for _ in 0..5 {
         world.second(1.0);
     }
     let starts: Vec<HashKey> = world.map.open.iter().map(|shard| shard.start).collect();
     assert_eq!(starts, HashRange::FULL.divide(5));
+    assert!(is_rescaled(&world.map, 5));
+    world.policy.rescale = false;
     world.apply(&[Action::Split { shard: world.map.open[0].id, cuts: vec![HashKey(9)] }]);
-    world.policy.shards = 6;
     for _ in 0..50 {
         assert_eq!(world.second(1.0).actions, []);
     }

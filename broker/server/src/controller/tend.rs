@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 
-use millrace_autoscaler::{Decision, Finding, Input, LoadHistory, Policy, decide};
+use millrace_autoscaler::{Decision, Finding, Input, LoadHistory, Policy, decide, is_rescaled};
 use millrace_core::{Autoscaling, CapacityMode, DataId, ShardId, ShardMap, StreamEntry, StreamState};
+use millrace_log::KvError;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::intents::{IntentError, apply_actions, read_map};
@@ -114,6 +115,9 @@ impl Memory {
             return Ok(());
         };
         let policy = Policy::of(&entry.config);
+        if policy.mode == CapacityMode::Provisioned && policy.rescale && is_rescaled(map, policy.shards) {
+            return rescaled(shared, stream, entry).await;
+        }
         let loads = reports.iter().flat_map(|reports| reports.iter());
         self.history.observe(now_ms, map, &policy.target, policy.merge_after_s, loads);
         let input = Input { map, history: &self.history, policy: &policy, now_ms };
@@ -175,5 +179,20 @@ impl Memory {
             }
         }
         self.failed = failed;
+    }
+}
+
+/// Notes that a stream has the shards it was asked to have. After a crash before this it is found again; a new
+/// count that came meanwhile stays.
+async fn rescaled(shared: &Shared, stream: &TendedStream, entry: &StreamEntry) -> Result<(), StepError> {
+    let Some(found) = shared.kv.get(&stream.key).await? else { return Ok(()) };
+    let mut now = StreamEntry::decode(&found.value)?;
+    if now.data != entry.data || now.config.shards != entry.config.shards || !now.config.rescale {
+        return Ok(());
+    }
+    now.config.rescale = false;
+    match shared.kv.update(&stream.key, now.encode().into(), found.revision).await {
+        Ok(_) | Err(KvError::Conflict) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }

@@ -130,13 +130,6 @@ async fn reshard(
     check_can_scale(stream, operation, &call.account)?;
     let planned = call.broker().reshard(stream, &[action]).await;
     planned.map_err(|error| refused(&error, stream, &call.account))?;
-    // The stream now wants as many shards as it will have. While the reshard is under way nobody brings the
-    // stream to the count that it had; after a crash here somebody will, and the stream is as it was.
-    let after = call.broker().stream(call.namespace(), &stream.name).and_then(|stream| stream.map.clone());
-    let count = after.and_then(|map| u32::try_from(map.open_after_reshards()).ok());
-    if let Some(count) = count {
-        call.configure(stream, |config| config.shards = count).await?;
-    }
     Ok(Vec::new())
 }
 
@@ -207,7 +200,11 @@ pub(super) async fn update_shard_count(call: &Call<'_>, body: &[u8]) -> Result<V
             stream.name, call.account
         )));
     }
-    call.configure(&stream, |config| config.shards = target).await?;
+    call.configure(&stream, |config| {
+        config.shards = target;
+        config.rescale = true;
+    })
+    .await?;
     json(&Output {
         stream_name: &stream.name,
         stream_arn: call.stream_arn(&stream.name),

@@ -41,7 +41,7 @@ pub fn changes(
         match present.get(&stream.name) {
             None => changes.push(Change::Create(stream.clone())),
             Some(_) if applied.get(&stream.name) == Some(&stream.config) => {}
-            Some(entry) if entry.config == stream.config => {}
+            Some(entry) if StreamConfig { rescale: false, ..entry.config.clone() } == stream.config => {}
             Some(_) => changes.push(Change::Configure(stream.clone())),
         }
     }
@@ -113,7 +113,10 @@ pub async fn apply(broker: &Broker, wanted: &[Wanted], applied: &mut Applied) ->
             }
             Change::Configure(stream) => {
                 let config = stream.config.clone();
-                let set = move |present: &mut StreamConfig| *present = config.clone();
+                let set = move |present: &mut StreamConfig| {
+                    let rescale = present.rescale || present.shards != config.shards;
+                    *present = StreamConfig { rescale, ..config.clone() };
+                };
                 broker
                     .configure_stream(ANY_NAMESPACE, &stream.name, &set)
                     .await
