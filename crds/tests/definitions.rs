@@ -23,7 +23,8 @@ fn the_generated_files_say_what_the_types_say() {
         .expect("crds/generated is there")
         .map(|entry| entry.expect("a readable folder").file_name().to_string_lossy().into_owned())
         .collect();
-    (names.sort(), there.sort());
+    names.sort();
+    there.sort();
     assert_eq!(there, names, "crds/generated holds a file that no type makes: remove it");
 }
 

@@ -8,8 +8,8 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-pub use parse::{DeclaredStream, Problem, Resources, parse};
-pub use source::{Source, Watched};
+pub use parse::{DeclaredStream, Problem, parse};
+pub use source::Watched;
 
 use anyhow::bail;
 

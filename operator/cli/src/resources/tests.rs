@@ -1,3 +1,5 @@
+use super::parse::Resources;
+use super::source::Source;
 use super::*;
 
 const HEAD: &str = "apiVersion: millrace.dev/v1alpha1\nkind: Stream\nmetadata:\n  name: orders\n";
