@@ -35,8 +35,7 @@ impl Cluster {
             JetStream::connect(&[server.url()], ConnectSettings::default(), LogSettings::default())
                 .await
                 .unwrap();
-        let mut cluster =
-            Cluster { brokers: Vec::new(), jetstream, _server: server, _data: data };
+        let mut cluster = Cluster { brokers: Vec::new(), jetstream, _server: server, _data: data };
         for _ in 0..brokers {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let parts = BrokerParts {
@@ -68,8 +67,7 @@ impl Cluster {
         }
         let kv = self.jetstream.kv().await.unwrap();
         kv.create(&keys::map(&data), map.encode().into()).await.unwrap();
-        let entry =
-            StreamEntry { data: data.clone(), state: StreamState::Active, created_ms: 0, config };
+        let entry = StreamEntry { data: data.clone(), state: StreamState::Active, created_ms: 0, config };
         kv.create(&keys::stream("default", name), entry.encode().into()).await.unwrap();
         for broker in &self.brokers {
             let mut changes = broker.changes();
@@ -119,7 +117,9 @@ async fn read_all(broker: &Broker, stream: &Stream) -> BTreeMap<String, Vec<usiz
                 assert!(last.is_none_or(|last| last < *sequence), "sequence numbers increase");
                 last = Some(*sequence);
                 let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
-                read.entry(text(&record.partition_key)).or_default().push(text(&record.data).parse().unwrap());
+                read.entry(text(&record.partition_key))
+                    .or_default()
+                    .push(text(&record.data).parse().unwrap());
             }
             let at_tail = batch.records.is_empty() && batch.millis_behind == 0;
             next = if at_tail { None } else { batch.next };

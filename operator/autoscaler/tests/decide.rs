@@ -4,7 +4,7 @@ mod simulated;
 
 use std::collections::BTreeSet;
 
-use millrace_autoscaler::{Finding, Input, LoadHistory, Policy, is_rescaled, decide};
+use millrace_autoscaler::{Finding, Input, LoadHistory, Policy, decide, is_rescaled};
 use millrace_core::load::ShardLoad;
 use millrace_core::plan::Action;
 use millrace_core::{CapacityMode, HashKey, HashRange, ShardId, ShardMap};

@@ -69,9 +69,7 @@ pub fn ensure(file: &Path) -> anyhow::Result<()> {
     let random: [u8; 56] = rand::random();
     let letters = |bytes: &[u8]| bytes.iter().map(|b| char::from(LETTERS[usize::from(b % 32)])).collect();
     let (id, secret): (String, String) = (letters(&random[..16]), letters(&random[16..]));
-    let text = format!(
-        "[{ANY_NAMESPACE}]\naws_access_key_id = AKIA{id}\naws_secret_access_key = {secret}\n"
-    );
+    let text = format!("[{ANY_NAMESPACE}]\naws_access_key_id = AKIA{id}\naws_secret_access_key = {secret}\n");
     let draft = file.with_extension("new");
     let write = || -> std::io::Result<()> {
         let mut options = fs::OpenOptions::new();

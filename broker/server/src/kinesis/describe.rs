@@ -47,9 +47,9 @@ pub(super) fn status(stream: &Stream) -> &'static str {
         (StreamState::Deleting, _) => "DELETING",
         (StreamState::Creating, _) | (StreamState::Active, None) => "CREATING",
         (StreamState::Active, Some(map)) => {
-            let provisioned = stream.entry.config.mode == CapacityMode::Provisioned;
-            let other_count = map.open_after_reshards() as u64 != u64::from(stream.entry.config.shards);
-            match !map.reshards.is_empty() || (provisioned && other_count) {
+            let config = &stream.entry.config;
+            let rescales = config.mode == CapacityMode::Provisioned && config.rescale;
+            match !map.reshards.is_empty() || rescales {
                 true => "UPDATING",
                 false => "ACTIVE",
             }
@@ -191,11 +191,14 @@ pub(super) mod tests {
         assert_eq!(status(&stream(StreamState::Creating, None)), "CREATING");
         assert_eq!(status(&stream(StreamState::Active, None)), "CREATING");
         assert_eq!(status(&stream(StreamState::Active, Some(map.clone()))), "ACTIVE");
-        assert_eq!(status(&stream(StreamState::Active, Some(ShardMap::new(3, 0)))), "UPDATING");
+        // Split by hand, which changes no count that was asked for.
+        assert_eq!(status(&stream(StreamState::Active, Some(ShardMap::new(3, 0)))), "ACTIVE");
+        let mut asked = stream(StreamState::Active, Some(map.clone()));
+        asked.entry.config.rescale = true;
+        assert_eq!(status(&asked), "UPDATING");
         assert_eq!(status(&stream(StreamState::Deleting, Some(map.clone()))), "DELETING");
         let split = Action::Split { shard: ShardId(0), cuts: vec![HashKey(5)] };
         let mut splitting = stream(StreamState::Active, Some(map.plan(&[split], 0).unwrap()));
-        splitting.entry.config.shards = 3;
         assert_eq!(status(&splitting), "UPDATING");
         splitting.entry.config.mode = CapacityMode::OnDemand;
         splitting.map = Some(Arc::new(ShardMap::new(7, 0)));

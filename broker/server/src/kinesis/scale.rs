@@ -280,7 +280,7 @@ mod tests {
     fn only_an_active_provisioned_stream_is_changed_by_hand() {
         let mut stream = stream(StreamState::Active, Some(ShardMap::new(2, 0)));
         assert_eq!(check_can_scale(&stream, "SplitShard", &account()), Ok(()));
-        stream.entry.config.shards = 3;
+        stream.entry.config.rescale = true;
         let error = check_can_scale(&stream, "SplitShard", &account()).unwrap_err();
         assert_eq!(error.name, "ResourceInUseException");
         assert!(error.message.ends_with("not ACTIVE, instead in state UPDATING"));

@@ -82,7 +82,8 @@ impl Applied {
 
     /// A crash before the rename leaves the old file: the same changes are found again, and done already.
     fn write(&self) -> anyhow::Result<()> {
-        let lines = self.configs.iter().map(|(name, config)| format!("{name} {}\n", hex::encode(config.encode())));
+        let lines =
+            self.configs.iter().map(|(name, config)| format!("{name} {}\n", hex::encode(config.encode())));
         let draft = self.file.with_extension("new");
         std::fs::write(&draft, lines.collect::<String>())
             .and_then(|()| std::fs::rename(&draft, &self.file))

@@ -59,7 +59,8 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
     let mut wanted = streams(&mut watched)?;
     let temporary = args.ephemeral.then(tempfile::tempdir).transpose().context("no temporary directory")?;
     let data = temporary.as_ref().map_or(args.data.as_path(), tempfile::TempDir::path).to_owned();
-    std::fs::create_dir_all(&data).with_context(|| format!("can't make the data directory {}", data.display()))?;
+    std::fs::create_dir_all(&data)
+        .with_context(|| format!("can't make the data directory {}", data.display()))?;
     let credentials = match args.auth {
         true => Credentials::Known(credentials::ensure_and_read(&data.join("credentials"))?),
         false => Credentials::Any,
