@@ -9,12 +9,17 @@ pub enum Bug {
     SkipMapReadAfterOpen,
     /// A parent whose end the map has noted takes records again once retention has emptied it.
     ForgetNotedEnd,
+    /// An owner that comes to a shard which is to end appends records to it first.
+    PutOffClose,
     /// An append in doubt is sent again after whatever is the last message now.
     RetryBlindly,
     /// An append in doubt is settled by the shard's last message instead of the first one after E.
     LookAtTheTail,
     /// Records whose append is in doubt are brought elsewhere at once.
     RouteInDoubt,
+    /// An append in doubt is settled by the first message after E that is there, though retention may have taken
+    /// others before it.
+    ForgetRetention,
     /// A refused append is taken for one that never landed, though an earlier attempt may have.
     TrustRefusal,
     /// The writer is told before the log has answered.
@@ -53,12 +58,14 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 22] = [
+    pub const ALL: [Bug; 24] = [
         Bug::SkipMapReadAfterOpen,
         Bug::ForgetNotedEnd,
+        Bug::PutOffClose,
         Bug::RetryBlindly,
         Bug::LookAtTheTail,
         Bug::RouteInDoubt,
+        Bug::ForgetRetention,
         Bug::TrustRefusal,
         Bug::AcknowledgeEarly,
         Bug::TrustSilence,

@@ -142,7 +142,8 @@ impl Inner {
     pub(super) async fn reshard(&self, stream: &Stream, actions: &[Action]) -> Result<(), ControlError> {
         let context = &self.context;
         let written =
-            intents::apply_actions(&*context.log, &*context.kv, &*context.clock, &stream.entry, actions).await?;
+            intents::apply_actions(&*context.log, &*context.kv, &*context.clock, &stream.entry, actions)
+                .await?;
         context.catalog.wrote_map(&stream.entry.data, written.map, written.revision);
         Ok(())
     }

@@ -75,7 +75,9 @@ pub enum PutError {
     #[error("rate exceeded for shard {0}")]
     Throttled(ShardId),
     /// The lane is at its quota; the record was not stored.
-    #[error("the stream's quota is used up in the lane of shard {0}: raise its quota or shorten its retention")]
+    #[error(
+        "the stream's quota is used up in the lane of shard {0}: raise its quota or shorten its retention"
+    )]
     StorageFull(ShardId),
     /// No answer in time: the record may have been stored. The client tries again.
     #[error("the log did not answer in time: {0}")]
@@ -262,7 +264,8 @@ impl Inner {
         self.owned.write().retain(|(data, shard), owned| {
             if open.as_ref().is_none_or(|(of, _)| of != data) {
                 let known = self.context.catalog.map(data);
-                let ids = known.iter().flat_map(|known| known.map.open.iter().map(|shard| shard.id)).collect();
+                let ids =
+                    known.iter().flat_map(|known| known.map.open.iter().map(|shard| shard.id)).collect();
                 open = Some((data.clone(), ids));
             }
             let is_open = open.as_ref().is_some_and(|(_, ids)| ids.contains(shard));
@@ -358,10 +361,7 @@ impl Broker {
     ///
     /// # Errors
     /// When the request is not one that this version knows.
-    pub async fn serve_peer(
-        &self,
-        request: Bytes,
-    ) -> Result<Bytes, millrace_core::map::StoredFormatError> {
+    pub async fn serve_peer(&self, request: Bytes) -> Result<Bytes, millrace_core::map::StoredFormatError> {
         serve::serve(&self.inner, request).await
     }
 

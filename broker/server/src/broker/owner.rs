@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use millrace_core::load::LoadWindow;
 use millrace_core::pack::{PackBuilder, close_pack};
-use millrace_core::{BrokerId, HashKey, Position, Record, StreamConfig};
+use millrace_core::{BrokerId, Epoch, HashKey, Position, Record, StreamConfig};
 use millrace_log::{Log, ShardAddress};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -178,8 +178,7 @@ impl OwnedShard {
             return outcomes;
         }
         let all = slots.len() == indices.len();
-        let chosen =
-            if all { indices } else { slots.iter().map(|slot| indices[*slot as usize]).collect() };
+        let chosen = if all { indices } else { slots.iter().map(|slot| indices[*slot as usize]).collect() };
         let (reply, answer) = oneshot::channel();
         self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         let placed = Vec::with_capacity(chosen.len());
@@ -448,17 +447,12 @@ impl Owner {
         let address = self.shard.address.clone();
         let result = match self.ready().await {
             Err(stop) => Err(stop),
-            Ok(held) => {
+            Ok(_) => {
                 // Read by `ready` from the leader, if this owner is new; a reshard is never taken back.
                 let known = self.context.catalog.map(&address.data);
                 match known.and_then(|known| known.map.reshard_of(address.shard).map(|r| r.epoch)) {
                     None => return,
-                    Some(epoch) => {
-                        let pack_id = self.context.next_pack_id();
-                        let now_ms = self.context.clock.now_ms().max(held.last_arrival_ms);
-                        let pack = close_pack(self.context.me, pack_id, now_ms, epoch);
-                        self.store(pack_id, pack, now_ms, true).await.map(|_| ())
-                    }
+                    Some(epoch) => self.append_close(epoch).await,
                 }
             }
         };
@@ -468,6 +462,15 @@ impl Owner {
             // The reshards' watch asks again.
             tracing::debug!(shard = %address.shard, data = %address.data, ?stop, "the shard is not closed yet");
         }
+    }
+
+    /// Appends the CLOSE for the reshard of this epoch.
+    pub(super) async fn append_close(&mut self, epoch: Epoch) -> Result<(), Stop> {
+        let last_arrival_ms = self.held.map_or(0, |held| held.last_arrival_ms);
+        let pack_id = self.context.next_pack_id();
+        let now_ms = self.context.clock.now_ms().max(last_arrival_ms);
+        let pack = close_pack(self.context.me, pack_id, now_ms, epoch);
+        self.store(pack_id, pack, now_ms, true).await.map(|_| ())
     }
 
     /// Notes a stored message for readers at the tail.

@@ -43,7 +43,8 @@ impl Inner {
             let deliveries = self.route(stream, &known.map, &incoming, &pending);
             pending.clear();
             let mut ended = false;
-            let sent = deliveries.into_iter().map(|delivery| self.deliver(stream, &incoming, delivery, deadline));
+            let sent =
+                deliveries.into_iter().map(|delivery| self.deliver(stream, &incoming, delivery, deadline));
             for (shards, outcomes) in join_all(sent).await {
                 for ((shard, indices), outcomes) in shards.into_iter().zip(outcomes) {
                     let epoch = known.map.get(shard).map_or(0, |open| open.epoch);
@@ -91,13 +92,7 @@ impl Inner {
     }
 
     /// Which broker gets which records.
-    fn route(
-        &self,
-        stream: &Stream,
-        map: &ShardMap,
-        incoming: &Incoming,
-        pending: &[u32],
-    ) -> Vec<Delivery> {
+    fn route(&self, stream: &Stream, map: &ShardMap, incoming: &Incoming, pending: &[u32]) -> Vec<Delivery> {
         let mut shards: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
         for index in pending {
             shards.entry(map.route(incoming.keys[*index as usize])).or_default().push(*index);

@@ -6,7 +6,6 @@ use millrace_core::pack::{Pack, PackKind, open_pack};
 use millrace_log::{AppendError, LogError, Message};
 use tokio::time::Instant;
 
-use super::catalog::KnownMap;
 use super::owner::{Held, Owner, Stop};
 use super::reshards;
 use super::tail::TailPack;
@@ -51,16 +50,25 @@ impl Owner {
                 false => self.context.catalog.fresh_map(&address.data).await,
             };
             let map = map.map_err(|error| self.lost(Stop::Unavailable(error.to_string())))?;
-            // A parent whose end the map has noted takes nothing more, even if retention has taken its CLOSE
-            // before the reshard's other parent was closed: readers leave it at that end.
-            let ended = |known: &KnownMap| {
-                let reshard = known.map.reshard_of(address.shard);
-                let parent = reshard.and_then(|r| r.parents.iter().find(|parent| parent.id == address.shard));
-                known.map.get(address.shard).is_none() || parent.is_some_and(|parent| parent.end.is_some() && !sabotage::is(Bug::ForgetNotedEnd))
-            };
-            if map.as_ref().is_none_or(ended) {
+            let Some(map) = map.map(|known| known.map).filter(|map| map.get(address.shard).is_some()) else {
                 self.ended = true;
                 return Err(self.lost(Stop::Ended));
+            };
+            if let Some(reshard) = map.reshard_of(address.shard) {
+                // A parent whose end the map has noted takes nothing more, even if retention has taken its CLOSE
+                // before the reshard's other parent was closed: readers leave it at that end.
+                let noted = reshard.parents.iter().any(|p| p.id == address.shard && p.end.is_some());
+                if noted && !sabotage::is(Bug::ForgetNotedEnd) {
+                    self.ended = true;
+                    return Err(self.lost(Stop::Ended));
+                }
+                // An owner that comes to a shard which is to end begins with that. Retention may have taken a
+                // CLOSE that no map has noted, and whoever wrote it may be about to note it still: a record that
+                // went in now would lie behind that end.
+                if !sabotage::is(Bug::PutOffClose) {
+                    self.append_close(reshard.epoch).await?;
+                    return Err(Stop::Ended);
+                }
             }
             if let Some(held) = &mut self.held {
                 held.open = true;
@@ -179,12 +187,31 @@ impl Owner {
                     self.begin(held.last, held.last_arrival_ms, false);
                     afloat = false;
                 }
-                Verdict::Ended => {
-                    return Err(self.end(message.sequence, found.first_arrival_ms, None).await);
+                other => {
+                    let forgotten = afloat && self.is_forgotten(held.last).await;
+                    let stop = match other {
+                        Verdict::Ended => self.end(message.sequence, found.first_arrival_ms, None).await,
+                        _ => self.lost(Stop::NotOwner),
+                    };
+                    return Err(match forgotten {
+                        true => {
+                            Stop::Unavailable("an append was in doubt for longer than retention".to_owned())
+                        }
+                        false => stop,
+                    });
                 }
-                Verdict::Theirs => return Err(self.lost(Stop::NotOwner)),
             }
         }
+    }
+
+    /// Whether retention may have taken messages that came right after this one, so that the first one that is
+    /// there need not be the first one that was. To be asked after that one was read.
+    async fn is_forgotten(&self, after: u64) -> bool {
+        if sabotage::is(Bug::ForgetRetention) {
+            return false;
+        }
+        let state = self.context.log.lane_state(&self.shard.address.lane()).await;
+        state.map_or(true, |state| state.first > after + 1)
     }
 
     /// Settles a doubt as one must not: `Some(None)` says that the pack is stored, `Some(Some(_))` that it is not.
