@@ -5,6 +5,7 @@
 //! not hold. One seed is one run: the same events in the same order.
 
 mod chaos;
+mod crashes;
 mod operator;
 pub mod oracle;
 mod process;
@@ -15,6 +16,7 @@ mod seeds;
 mod world;
 mod writer;
 
+pub use crashes::{Outcome, reshard_with_blows};
 pub use run::{Failure, Report, run, run_scenario};
 pub use scenario::{Chaos, Scenario, network};
-pub use seeds::run_seeds;
+pub use seeds::{parallel, run_seeds};

@@ -79,15 +79,19 @@ pub fn run(seed: u64, verbose: bool) -> Result<Report, Failure> {
 /// # Errors
 /// When something did not hold.
 pub fn run_scenario(scenario: Scenario, verbose: bool) -> Result<Report, Failure> {
+    judge(scenario.seed, simulate(scenario, verbose))
+}
+
+/// Runs on a clock of its own; fails if there are faults, or anything has panicked.
+pub(crate) fn judge<T>(seed: u64, work: impl Future<Output = (T, Vec<String>)>) -> Result<T, Failure> {
     notice_panics();
     PANICS.with(|panics| panics.borrow_mut().clear());
-    let seed = scenario.seed;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime without I/O can always be made");
-    let (report, mut faults) = runtime.block_on(simulate(scenario, verbose));
+    let (report, mut faults) = runtime.block_on(work);
     drop(runtime);
     faults.extend(PANICS.with(|panics| panics.take()));
     if faults.is_empty() { Ok(report) } else { Err(Failure { seed, faults }) }
@@ -138,9 +142,8 @@ async fn simulate(scenario: Scenario, verbose: bool) -> (Report, Vec<String>) {
         world.oracle.lock().blame(stuck);
     }
     read_everything(&world).await;
-    let horizon_ms = world.horizon_ms();
     let mut oracle = world.oracle.lock();
-    oracle.finish(horizon_ms);
+    oracle.finish();
     let report = Report { trace: oracle.trace(), counts: oracle.counts };
     (report, oracle.faults().to_vec())
 }
@@ -176,7 +179,7 @@ async fn probe(world: &Arc<World>, stream: usize) {
 }
 
 /// Waits until the readers have seen all that is stored.
-async fn read_everything(world: &World) {
+pub(crate) async fn read_everything(world: &World) {
     for stream in 0..world.scenario.streams {
         let read = timeout(SETTLE, async {
             while world.oracle.lock().unread(stream, 0, world.horizon_ms()).0 > 0 {

@@ -94,7 +94,7 @@ impl Scenario {
         if dice.chance(300) {
             settings.settle_for = Duration::from_millis(dice.between(&(2_000..=15_000)));
         }
-        Scenario {
+        let mut scenario = Scenario {
             seed,
             brokers: dice.between(&(2..=4)) as usize,
             streams: dice.between(&(1..=2)) as usize,
@@ -112,7 +112,23 @@ impl Scenario {
             chaos,
             network: network(&mut dice),
             settings,
+        };
+        if dice.chance(100) {
+            scenario.be_forgetful(&mut dice);
         }
+        scenario
+    }
+
+    /// Brokers lose sight of the log for longer than it remembers, again and again: what they knew is gone when
+    /// they come back.
+    fn be_forgetful(&mut self, dice: &mut Dice) {
+        self.retention_s = dice.between(&(3..=6));
+        self.trouble_ms = 3_000..=dice.between(&(8_000..=16_000));
+        self.fault_every_ms = 500..=6_000;
+        self.reshard_every_ms = 200..=3_000;
+        self.chaos =
+            Chaos { crash: 1, stop: 0, pause: 4, cut_from_log: 10, cut_from_peer: 1, cut_off: 2, weather: 1 };
+        self.network.watch_delay_ms = 0..=2_000;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Many seeds on all processors.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use parking_lot::Mutex;
@@ -17,25 +17,37 @@ pub fn run_seeds(
     count: u64,
     run: impl Fn(u64) -> Result<Report, Failure> + Sync,
 ) -> Result<Vec<Report>, Failure> {
-    let next = AtomicU64::new(first);
     let stop = AtomicBool::new(false);
+    let seeds: Vec<u64> = (first..first + count).collect();
+    let results = parallel(&seeds, |seed| {
+        if stop.load(Ordering::Relaxed) {
+            return None;
+        }
+        let result = run(*seed);
+        stop.fetch_or(result.is_err(), Ordering::Relaxed);
+        Some(result)
+    });
+    results.into_iter().collect()
+}
+
+/// What `work` makes of each of `items`, in their order, as far as it makes anything; on two threads.
+pub fn parallel<I: Sync, T: Send>(items: &[I], work: impl Fn(&I) -> Option<T> + Sync) -> Vec<T> {
+    let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= first + count {
-                        return;
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(index) else { return };
+                    if let Some(result) = work(item) {
+                        results.lock().push((index, result));
                     }
-                    let result = run(seed);
-                    stop.fetch_or(result.is_err(), Ordering::Relaxed);
-                    results.lock().push((seed, result));
                 }
             });
         }
     });
     let mut results = results.into_inner();
-    results.sort_by_key(|(seed, _)| *seed);
+    results.sort_by_key(|(index, _)| *index);
     results.into_iter().map(|(_, result)| result).collect()
 }
