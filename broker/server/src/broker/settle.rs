@@ -16,11 +16,11 @@ use crate::sabotage::{self, Bug};
 enum Verdict {
     /// It is the append: it landed.
     Ours,
-    /// It is an earlier append of this same run, which was given up in doubt and has landed since.
-    OurEarlier,
     /// The shard has ended. The append never landed and never can.
     Ended,
-    /// Another broker's. The append never landed and never can.
+    /// Another broker's, or an earlier append of this same run that was given up in doubt, or one of a later time
+    /// in which this run owned the shard. The append never landed and never can. To go on from a pack of one's own
+    /// would be wrong: retention may have emptied the shard in between, and taken a CLOSE.
     Theirs,
 }
 
@@ -125,6 +125,7 @@ impl Owner {
         arrival_ms: i64,
         closes: bool,
     ) -> Result<u64, Stop> {
+        #[cfg_attr(not(feature = "sabotage"), expect(unused_mut))]
         let Some(mut held) = self.held else { return Err(Stop::NotOwner) };
         let address = self.shard.address.clone();
         let deadline = Instant::now() + self.context.settings.settle_for;
@@ -173,19 +174,9 @@ impl Owner {
                 continue;
             };
             let found = self.decode(&message)?;
-            match verdict(&found, self.context.me.0, pack_id, arrival_ms) {
+            match verdict(&found, self.context.me.0, pack_id) {
                 Verdict::Ours => {
                     return Ok(self.stored(message.sequence, held, pack, arrival_ms, closes).await);
-                }
-                Verdict::OurEarlier => {
-                    held = Held {
-                        last: message.sequence,
-                        last_arrival_ms: held.last_arrival_ms.max(found.last_arrival_ms()),
-                        open: held.open,
-                    };
-                    self.held = Some(held);
-                    self.begin(held.last, held.last_arrival_ms, false);
-                    afloat = false;
                 }
                 other => {
                     let forgotten = afloat && self.is_forgotten(held.last).await;
@@ -302,16 +293,12 @@ impl Owner {
     }
 }
 
-fn verdict(found: &Pack, me: u64, pack_id: u64, arrival_ms: i64) -> Verdict {
+fn verdict(found: &Pack, me: u64, pack_id: u64) -> Verdict {
     let mine = found.header.owner.0 == me;
-    // This run may have let go of the shard and taken it again while this append was in doubt: then the packs of
-    // its second time are another owner's to it. Arrival times must not go back either.
-    let earlier = found.header.pack_id < pack_id && found.last_arrival_ms() <= arrival_ms;
     match found.header.kind {
         _ if mine && found.header.pack_id == pack_id => Verdict::Ours,
         _ if mine && sabotage::is(Bug::MistakeOwnPack) => Verdict::Ours,
         PackKind::Close { .. } => Verdict::Ended,
-        _ if mine && earlier => Verdict::OurEarlier,
         _ => Verdict::Theirs,
     }
 }
