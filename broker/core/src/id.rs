@@ -143,7 +143,8 @@ mod tests {
     fn shard_ids_have_kinesis_form_and_no_other() {
         assert_eq!(ShardId(7).to_string(), "shardId-000000000007");
         assert_eq!("shardId-1234567890123".parse(), Ok(ShardId(1_234_567_890_123)));
-        for bad in ["7", "shardId-7", "shardId-0000000000007", "shardId-+00000000007", "shardid-000000000007"] {
+        for bad in ["7", "shardId-7", "shardId-0000000000007", "shardId-+00000000007", "shardid-000000000007"]
+        {
             assert_eq!(bad.parse::<ShardId>(), Err(InvalidShardId), "{bad:?}");
         }
     }

@@ -19,5 +19,5 @@ pub use hash::{HashKey, HashRange};
 pub use id::{BrokerId, DataId, Lane, ShardId};
 pub use map::{ClosedShard, OpenShard, Reshard, ShardMap};
 pub use pack::{Pack, PackKind, Record, StoredRecord};
-pub use stream::{Autoscaling, CapacityMode, Limits, StreamConfig, StreamEntry, StreamState};
 pub use sequence::{Epoch, Position, SequenceNumber};
+pub use stream::{Autoscaling, CapacityMode, Limits, StreamConfig, StreamEntry, StreamState};

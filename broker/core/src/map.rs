@@ -252,8 +252,7 @@ impl ShardMap {
     /// not wait for that (somebody else has written it already).
     pub fn close(&self, shard: ShardId, end: u64, now_ms: i64) -> Option<Closing> {
         let mut map = self.clone();
-        let index =
-            map.reshards.iter().position(|reshard| reshard.parents.iter().any(|p| p.id == shard))?;
+        let index = map.reshards.iter().position(|reshard| reshard.parents.iter().any(|p| p.id == shard))?;
         let parent = map.reshards[index].parents.iter_mut().find(|p| p.id == shard)?;
         let news = parent.end.is_none();
         parent.end = Some(end);
@@ -378,7 +377,9 @@ impl ClosedShard {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoredFormatError {
     /// It was written by a later Millrace.
-    #[error("the stored value has format {0}, which this version does not know: run the version that wrote it, or a later one")]
+    #[error(
+        "the stored value has format {0}, which this version does not know: run the version that wrote it, or a later one"
+    )]
     Newer(u8),
     /// It is not what this version writes.
     #[error("the stored value is damaged: {0}")]
@@ -409,7 +410,10 @@ pub mod cbor {
     ///
     /// # Errors
     /// When the version is above `format`, or the bytes are not a `T`.
-    pub fn read_versioned<'b, T: Decode<'b, ()>>(format: u8, bytes: &'b [u8]) -> Result<T, StoredFormatError> {
+    pub fn read_versioned<'b, T: Decode<'b, ()>>(
+        format: u8,
+        bytes: &'b [u8],
+    ) -> Result<T, StoredFormatError> {
         let (&version, rest) =
             bytes.split_first().ok_or_else(|| StoredFormatError::Damaged("it is empty".into()))?;
         if version > format {
@@ -434,10 +438,7 @@ pub mod cbor {
                     Ok(())
                 }
 
-                pub(crate) fn decode<C>(
-                    d: &mut Decoder<'_>,
-                    _: &mut C,
-                ) -> Result<$type, DecodeError> {
+                pub(crate) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<$type, DecodeError> {
                     let unpack: fn($raw) -> $type = $unpack;
                     d.decode::<$raw>().map(unpack)
                 }

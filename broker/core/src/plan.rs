@@ -33,7 +33,9 @@ pub enum PlanError {
     #[error("{0} is being resharded already")]
     Resharding(ShardId),
     /// A cut lies outside the shard, at its start, or not above the cut before it.
-    #[error("{cut} is no place to cut {shard}: it must lie above {start}, not above {end}, and cuts must rise")]
+    #[error(
+        "{cut} is no place to cut {shard}: it must lie above {start}, not above {end}, and cuts must rise"
+    )]
     CutOutside {
         /// The shard that was to be split.
         shard: ShardId,
