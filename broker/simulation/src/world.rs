@@ -52,7 +52,7 @@ pub(crate) enum Phase {
 
 impl World {
     pub(crate) fn new(scenario: Scenario, oracle: Oracle) -> Arc<World> {
-        let mut dice = Dice::new(scenario.seed ^ 0x776f_726c_64);
+        let mut dice = Dice::new(scenario.seed ^ 0x0077_6f72_6c64);
         let cluster = MemoryCluster::new(dice.bits(), START_MS, Faults::none());
         let oracle = Arc::new(Mutex::new(oracle));
         let observer = oracle.clone();
