@@ -72,7 +72,7 @@ impl Inner {
                 self.context.catalog.wrote(key, entry.encode().into(), revision);
                 Ok(())
             }
-            Err(KvError::Conflict) => Err(ControlError::Exists(name.to_owned())),
+            // Also a conflict: a leader that was deposed may tell of one while the true one writes.
             Err(error) => match self.entry(&key).await? {
                 Some((found, _)) if found.data == data => Ok(()),
                 Some(_) => Err(ControlError::Exists(name.to_owned())),

@@ -164,12 +164,16 @@ impl Owner {
                 }
             };
             let Some(message) = next else {
-                if refused && !afloat && held.last != 0 {
-                    // No attempt can land any more, since the last message is another: retention has taken it
-                    // and all before it. The caller begins anew with what is in the log now.
-                    return Err(self.lost(Stop::NotOwner));
+                if refused && held.last != 0 && self.is_emptied(held.last).await {
+                    return Err(self.begin_anew(deadline).await);
                 }
-                // Not landed (yet). The same condition keeps a second landing out.
+                // Not landed (yet), even if it was refused: a leader that was deposed and does not know it refuses by
+                // what it has, and finds nothing here either, while the true one stores this very attempt. The same
+                // condition keeps a second landing out.
+                if refused {
+                    tracing::debug!(shard = %address.shard, expected = held.last, "refused, and nothing is in its way");
+                }
+                afloat = true;
                 self.pause(&mut attempt, deadline, "an append stays in doubt").await?;
                 continue;
             };
@@ -193,6 +197,26 @@ impl Owner {
                 }
             }
         }
+    }
+
+    /// Whether retention has taken the message that an append is conditional on, and all before it. What one leader
+    /// has removed stays removed, so that even a deposed one tells the truth.
+    async fn is_emptied(&self, last: u64) -> bool {
+        let state = self.context.log.lane_state(&self.shard.address.lane()).await;
+        state.is_ok_and(|state| state.first > last)
+    }
+
+    /// The message that an append was conditional on is gone, so that no attempt will be accepted any more. Only
+    /// the true leader knows whether one was: if it takes an OPEN on the condition that nothing is stored, none
+    /// was, and the caller begins anew after that.
+    async fn begin_anew(&mut self, deadline: Instant) -> Stop {
+        let pack = open_pack(self.context.me, self.context.next_pack_id(), self.context.clock.now_ms());
+        let opened = self.context.log.append(&self.shard.address, 0, pack).await;
+        self.lost(match opened {
+            // Past the deadline retention may have taken the pack itself.
+            Ok(_) if Instant::now() <= deadline => Stop::NotOwner,
+            _ => Stop::Unavailable("an append was in doubt while retention emptied the shard".to_owned()),
+        })
     }
 
     /// Whether retention may have taken messages that came right after this one, so that the first one that is

@@ -122,7 +122,7 @@ pub async fn apply_actions(
         }
         match kv.update(&keys::map(data), next.encode().into(), revision).await {
             Ok(revision) => return Ok(Written { map: next, revision }),
-            Err(KvError::Conflict) => why = KvError::Conflict.to_string(),
+            // A conflict is a doubt too: a leader that was deposed may tell of one while the true one writes.
             Err(error) => {
                 why = error.to_string();
                 doubts.push(next.reshards[map.reshards.len()..].to_vec());
