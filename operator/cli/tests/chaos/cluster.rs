@@ -256,7 +256,7 @@ impl Cluster {
         let config = StreamConfig {
             mode: CapacityMode::Provisioned,
             shards,
-            quota_bytes: 8 << 30,
+            quota_bytes: 2 << 30,
             limits: Limits::None,
             ..StreamConfig::default()
         };
