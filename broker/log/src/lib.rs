@@ -135,12 +135,21 @@ pub trait Log: Send + Sync + 'static {
     async fn first_after(&self, shard: &ShardAddress, after: u64) -> Result<Option<Message>, LogError>;
 
     /// Messages of a shard in order, beginning with the first whose sequence is at least `from`. May lag.
-    async fn read(&self, shard: &ShardAddress, from: u64, limits: ReadLimits) -> Result<Vec<Message>, LogError>;
+    async fn read(
+        &self,
+        shard: &ShardAddress,
+        from: u64,
+        limits: ReadLimits,
+    ) -> Result<Vec<Message>, LogError>;
 
     /// Messages of all shards of a lane in order, beginning with the first whose sequence is at least `from`.
     /// May lag.
-    async fn read_lane(&self, lane: &LaneAddress, from: u64, limits: ReadLimits)
-    -> Result<Vec<Message>, LogError>;
+    async fn read_lane(
+        &self,
+        lane: &LaneAddress,
+        from: u64,
+        limits: ReadLimits,
+    ) -> Result<Vec<Message>, LogError>;
 
     /// The sequence of the shard's first message that was stored at `time_ms` (Unix) or later; `None` if there
     /// is none. May lag.
