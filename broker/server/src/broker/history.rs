@@ -179,3 +179,88 @@ fn pick(messages: &[Message], from: u64, last: u64) -> Vec<(u64, Bytes)> {
     let wanted = messages.iter().filter(|message| (from..=last).contains(&message.sequence));
     wanted.map(|message| (message.sequence, message.payload.clone())).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millrace_core::{DataId, Lane};
+    use millrace_log::LaneConfig;
+    use millrace_log::memory::{Faults, MemoryCluster};
+
+    const PACK_BYTES: usize = 1 << 10;
+
+    fn address(shard: u64) -> ShardAddress {
+        ShardAddress { data: DataId::from_random(1), lane: Lane(0), shard: ShardId(shard) }
+    }
+
+    /// A lane of eight shards with `packs` messages each, in turn.
+    async fn lane(packs: u64) -> MemoryCluster {
+        let memory = MemoryCluster::new(1, 0, Faults::none());
+        let writer = memory.connect("writer");
+        writer
+            .ensure_lane(&address(0).lane(), &LaneConfig { max_age_s: 3_600, max_bytes: 1 << 30 })
+            .await
+            .unwrap();
+        let mut last = [0; 8];
+        for _ in 0..packs {
+            for (shard, last) in (0..).zip(&mut last) {
+                let pack = Bytes::from(vec![shard as u8; PACK_BYTES]);
+                *last = writer.append(&address(shard), *last, pack).await.unwrap();
+            }
+        }
+        memory
+    }
+
+    /// Reads a shard from its beginning; its packs.
+    async fn read_all(history: &History, shard: u64, count: u64) -> Vec<(u64, Bytes)> {
+        let last = (count - 1) * 8 + shard + 1;
+        let (mut from, mut packs) = (1, Vec::new());
+        while from <= last {
+            let read = history.read(&address(shard), from, last, 64 << 10).await.unwrap();
+            assert!(read.next > from, "a read goes on");
+            from = read.next;
+            packs.extend(read.packs);
+        }
+        packs
+    }
+
+    fn assert_whole(shard: u64, packs: &[(u64, Bytes)], count: u64) {
+        let sequences: Vec<u64> = packs.iter().map(|(sequence, _)| *sequence).collect();
+        assert_eq!(sequences, (0..count).map(|n| n * 8 + shard + 1).collect::<Vec<_>>());
+        assert!(packs.iter().all(|(_, pack)| pack.iter().all(|byte| u64::from(*byte) == shard)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn eight_shards_of_a_lane_read_together_cost_little_more_than_the_lane_read_once() {
+        let memory = lane(640).await;
+        let history = History::new(Arc::new(memory.connect("reader")), 64 << 20);
+        let before = memory.calls();
+        let reads = (0..8).map(|shard| read_all(&history, shard, 640));
+        for (shard, packs) in (0..).zip(futures::future::join_all(reads).await) {
+            assert_whole(shard, &packs, 640);
+        }
+        // 5,120 messages in segments of 256 are 20 reads; the first reader began alone.
+        let calls = memory.calls() - before;
+        assert!(calls <= 24, "{calls} reads of the log");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shard_read_alone_reads_no_other_shards_messages() {
+        let memory = lane(640).await;
+        let history = History::new(Arc::new(memory.connect("reader")), 64 << 20);
+        assert_whole(3, &read_all(&history, 3, 640).await, 640);
+        assert_eq!(history.cache.lock().bytes, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_kept_of_lanes_stays_within_its_bound() {
+        let memory = lane(640).await;
+        let bound = 3 * 256 * PACK_BYTES;
+        let history = History::new(Arc::new(memory.connect("reader")), bound);
+        let reads = (0..8).map(|shard| read_all(&history, shard, 640));
+        for (shard, packs) in (0..).zip(futures::future::join_all(reads).await) {
+            assert_whole(shard, &packs, 640);
+        }
+        assert!(history.cache.lock().bytes <= bound);
+    }
+}
