@@ -123,7 +123,13 @@ impl Catalog {
         match self.kv.get(&keys::map(data)).await? {
             Some(entry) => {
                 self.learn(&entry);
-                Ok(self.map(data))
+                match self.map(data) {
+                    // Nothing may be decided on an older one, and no write on top of it would be taken.
+                    Some(known) if known.revision < entry.revision => {
+                        Err(KvError::Unknown("the shard map there can't be read".to_owned()))
+                    }
+                    known => Ok(known),
+                }
             }
             None => Ok(None),
         }
