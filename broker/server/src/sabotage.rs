@@ -52,13 +52,15 @@ pub enum Bug {
     LeaveParentEarly,
     /// Shards are listed from entries that are older than the map.
     ListEntriesFirst,
+    /// A shard that is in neither place is given up, though it may have gone from one to the other meanwhile.
+    LookOnce,
     /// A reader within a pack is sent back to its beginning when there is nothing new.
     LosePlaceInPack,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 24] = [
+    pub const ALL: [Bug; 25] = [
         Bug::SkipMapReadAfterOpen,
         Bug::ForgetNotedEnd,
         Bug::PutOffClose,
@@ -82,6 +84,7 @@ impl Bug {
         Bug::TrustReplica,
         Bug::LeaveParentEarly,
         Bug::ListEntriesFirst,
+        Bug::LookOnce,
         Bug::LosePlaceInPack,
     ];
 }

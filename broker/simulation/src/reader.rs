@@ -39,8 +39,9 @@ pub(crate) async fn read(world: Arc<World>, stream: usize, number: usize, dice: 
     loop {
         let wait_ms = reader.dice.below(200);
         sleep(Duration::from_millis(wait_ms)).await;
-        // Where retention takes whole generations, lineage alone does not lead on.
-        if reader.cursors.is_empty() || (reader.world.scenario.forgets() && reader.dice.chance(50)) {
+        // Where retention takes whole generations, lineage alone does not lead on. Elsewhere listings say nothing
+        // new, and are checked.
+        if reader.cursors.is_empty() || reader.dice.chance(50) {
             reader.list().await;
         }
         let shards: Vec<ShardId> = reader.cursors.keys().copied().collect();
@@ -92,8 +93,14 @@ impl Reader {
         let listed = self.ask(|broker, stream| async move { broker.shards(&stream).await.ok() });
         let Some(shards) = listed.await else { return };
         let there: BTreeSet<ShardId> = shards.iter().map(Shard::id).collect();
+        let forgets = self.world.scenario.forgets();
         for shard in &shards {
             let parents = parents(shard);
+            if let Some(orphan) = parents.iter().find(|parent| !there.contains(parent)).filter(|_| !forgets) {
+                let what =
+                    format!("a listing of s{} has {} without its parent {orphan}", self.stream, shard.id());
+                self.world.oracle.lock().blame(what);
+            }
             let ready = parents.iter().all(|parent| self.done.contains(parent) || !there.contains(parent));
             if ready && !self.done.contains(&shard.id()) {
                 self.begin(shard.id(), &parents);

@@ -116,6 +116,9 @@ impl Scenario {
         if dice.chance(100) {
             scenario.be_forgetful(&mut dice);
         }
+        // No owner may take longer over an append than retention lets records be: brokers rely on that.
+        let most = Duration::from_secs(scenario.retention_s) * 2 / 3;
+        scenario.settings.settle_for = scenario.settings.settle_for.min(most);
         scenario
     }
 

@@ -239,6 +239,9 @@ impl Inner {
         {
             return Ok(open_shard(&known.map, index));
         }
+        if sabotage::is(Bug::LookOnce) {
+            return Err(ReadError::NoShard(shard));
+        }
         // It may have closed since the first look. A shard's entry is written before it leaves the map, so that
         // one which is in neither is not there yet, or retention has taken it.
         let closed = self.closed_shard(data, shard).await?;
