@@ -8,6 +8,7 @@ use futures::StreamExt;
 use millrace_core::keys;
 use millrace_log::KvEvent;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::{Beat, Inner};
 
@@ -49,15 +50,23 @@ pub(super) async fn beat(broker: Arc<Inner>) {
     let key = keys::broker(me.id);
     let mut ticks = tokio::time::interval(broker.context.settings.beat_every);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut heard = Instant::now();
     loop {
         ticks.tick().await;
         if broker.members.is_leaving() {
             return;
         }
+        if heard.elapsed() >= broker.context.settings.alive_for {
+            // Others have given this broker up, and appended to its shards: what it knows of their ends may be old,
+            // and readers are sent here again as soon as it is heard.
+            broker.release_all();
+        }
         let mut beat = Beat::new(me.id, me.address.clone());
         beat.loads = loads(&broker);
-        if let Err(error) = broker.heartbeats.beat(&key, beat.encode().into()).await {
-            tracing::debug!(%error, "a beat was not heard");
+        let sent = Instant::now();
+        match broker.heartbeats.beat(&key, beat.encode().into()).await {
+            Ok(()) => heard = sent,
+            Err(error) => tracing::debug!(%error, "a beat was not heard"),
         }
     }
 }

@@ -45,7 +45,9 @@ impl Members {
     pub(crate) fn seen(&self, id: BrokerId, address: &str) {
         let mut state = self.state.write();
         let known = state.insert(id, (address.to_owned(), Instant::now()));
-        if known.is_none_or(|(before, _)| before != address) {
+        // One that was silent for too long was given up, even if `expire` has not come by in between: its shards
+        // have moved, and now they move back.
+        if known.is_none_or(|(before, at)| before != address || at.elapsed() >= self.alive_for) {
             self.changed.note();
         }
     }
@@ -167,5 +169,19 @@ mod tests {
         assert!((0..300).all(|n| view.is_mine(&data, ShardId(n))));
         view.leave();
         assert_eq!(view.owner(&data, ShardId(1)), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broker_that_comes_back_before_it_is_forgotten_is_a_change() {
+        let view = members(1, &[2]);
+        let mut changes = view.changes();
+        let mut changed = async || tokio::time::timeout(Duration::ZERO, changes.changed()).await.is_ok();
+        changed().await;
+        view.seen(BrokerId(2), "b2");
+        assert!(!changed().await, "it was never away");
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert!((0..300).all(|n| view.is_mine(&DataId::from_random(5), ShardId(n))));
+        view.seen(BrokerId(2), "b2");
+        assert!(changed().await, "its shards move back");
     }
 }

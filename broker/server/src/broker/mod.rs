@@ -257,6 +257,13 @@ impl Inner {
         owned
     }
 
+    /// Lets go of all shards. Those that are still this broker's are taken anew when they are asked for.
+    fn release_all(&self) {
+        for (_, owned) in std::mem::take(&mut *self.owned.write()) {
+            owned.release();
+        }
+    }
+
     /// Lets go of shards that others own now, or that are gone.
     fn release_others(&self) {
         // Keys are in the order of their streams: one set of open shards at a time.
