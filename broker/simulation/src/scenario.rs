@@ -145,6 +145,7 @@ pub fn network(dice: &mut Dice) -> Faults {
         late_per_mille: often(60),
         broken_off_per_mille: often(60),
         lag_per_mille: often(600),
+        deposed_per_mille: often(30),
         retold_per_mille: often(50),
         ..Faults::none()
     };

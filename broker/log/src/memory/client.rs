@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::network::Link;
 use super::watch::{Source, watch};
-use super::{Blow, Change, LaneData, MemoryCluster, State};
+use super::{Blow, Change, Fate, LaneData, MemoryCluster, State};
 use crate::{
     AppendError, Heartbeats, Kv, KvEntry, KvError, KvEvent, LaneAddress, LaneConfig, LaneState, Log,
     LogError, Message, ReadLimits, ShardAddress,
@@ -32,6 +32,8 @@ struct Arrival<'a> {
     now_ms: i64,
     /// What a lagging replica has seen.
     until_ms: i64,
+    /// Whether a deposed leader answers a write, and refuses it, while it takes effect.
+    deposed: bool,
 }
 
 impl Arrival<'_> {
@@ -77,8 +79,8 @@ impl MemoryClient {
         self.link.crashed().await;
     }
 
-    /// Stops the client as SIGSTOP does: nothing goes out or comes in until [`MemoryClient::resume`], but what
-    /// it wanted to send is sent then, however stale.
+    /// Stops the client as SIGSTOP does: nothing goes out, comes in or times out until [`MemoryClient::resume`];
+    /// then it goes on with what it had decided, however stale.
     pub fn pause(&self) {
         self.link.pause(true);
     }
@@ -115,9 +117,8 @@ impl MemoryClient {
         counted: bool,
         act: impl FnOnce(&mut Arrival<'_>) -> T + Send + 'static,
     ) -> Result<T, NoAnswer> {
-        if self.link.is_crashed() {
-            return pending().await;
-        }
+        // A paused client asks nothing; a crashed one never again.
+        self.link.running().await;
         let (fate, blow) = self.cluster.fate(counted);
         if blow == Some(Blow::CrashBefore) {
             self.link.crash();
@@ -129,7 +130,7 @@ impl MemoryClient {
             tokio::spawn(async move {
                 link.open().await;
                 pass(fate.there).await;
-                let result = cluster.act(&link, fate.lag_ms, act);
+                let result = cluster.act(&link, &fate, act);
                 if blow == Some(Blow::CrashAfter) {
                     link.crash();
                 }
@@ -141,18 +142,21 @@ impl MemoryClient {
                 let _ = reply.send(result);
             });
         }
-        let answer = timeout(fate.time_out, async {
+        let mut answer = Box::pin(async {
             match answer.await {
                 Ok(result) => result,
                 // Request or reply are lost, of which the client learns nothing.
                 Err(_) => pending().await,
             }
         });
-        let answer = answer.await;
-        if self.link.is_crashed() {
-            return pending().await;
+        let in_time = timeout(fate.time_out, &mut answer).await;
+        // A client that was paused meanwhile finds what has come in before it looks at the time.
+        let was_paused = !self.link.is_running();
+        self.link.running().await;
+        match in_time {
+            Err(_) if was_paused => timeout(Duration::from_millis(1), answer).await.map_err(|_| NoAnswer),
+            answer => answer.map_err(|_| NoAnswer),
         }
-        answer.map_err(|_| NoAnswer)
     }
 
     async fn ask<T: Send + 'static>(
@@ -189,7 +193,7 @@ impl MemoryClient {
                 Ok(revision) => Change::Written { key, revision, value },
                 Err(_) => Change::Conflict { key },
             });
-            result
+            if arrival.deposed { Err(KvError::Conflict) } else { result }
         })
         .await
     }
@@ -202,10 +206,11 @@ async fn pass(time: Duration) {
 }
 
 impl MemoryCluster {
-    fn act<T>(&self, link: &Link, lag_ms: i64, act: impl FnOnce(&mut Arrival<'_>) -> T) -> T {
+    fn act<T>(&self, link: &Link, fate: &Fate, act: impl FnOnce(&mut Arrival<'_>) -> T) -> T {
         let now_ms = self.now_ms();
         let mut state = self.inner.state.lock();
-        act(&mut Arrival { state: &mut state, client: &link.name, now_ms, until_ms: now_ms - lag_ms })
+        let (client, until_ms) = (&link.name, now_ms - fate.lag_ms);
+        act(&mut Arrival { state: &mut state, client, now_ms, until_ms, deposed: fate.deposed })
     }
 }
 
@@ -251,7 +256,7 @@ impl Log for MemoryClient {
                 Ok(sequence) => Change::Appended { shard, expected, sequence, payload: pack },
                 Err(_) => Change::Refused { shard, expected },
             });
-            result
+            if arrival.deposed { Err(AppendError::WrongSequence) } else { result }
         });
         answer.await.unwrap_or_else(|NoAnswer| Err(AppendError::Unknown(NoAnswer::TEXT.into())))
     }

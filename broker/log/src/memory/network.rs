@@ -31,6 +31,9 @@ pub struct Faults {
     /// Requests whose connection breaks before there is an answer: the client takes them for unanswered early,
     /// and they take effect all the same.
     pub broken_off_per_mille: u32,
+    /// Appends and writes that a deposed leader, which does not know that it is one, refuses for what it has
+    /// stored, while the true leader carries them out.
+    pub deposed_per_mille: u32,
     /// Reads answered by a replica that lags, of those that may be.
     pub lag_per_mille: u32,
     /// How far that replica is behind.
@@ -56,6 +59,7 @@ impl Faults {
             late_per_mille: 0,
             late_ms: 0..=0,
             broken_off_per_mille: 0,
+            deposed_per_mille: 0,
             lag_per_mille: 0,
             lag_ms: 0..=0,
             watch_delay_ms: 0..=0,
@@ -82,6 +86,7 @@ impl Faults {
             lost: dice.chance(self.lost_request_per_mille),
             lost_when_cut: dice.chance(self.lost_when_cut_per_mille),
             reply_lost: dice.chance(self.lost_reply_per_mille),
+            deposed: dice.chance(self.deposed_per_mille),
             back: self.one_way(dice),
             lag_ms: if dice.chance(self.lag_per_mille) { dice.between(&self.lag_ms) as i64 } else { 0 },
         }
@@ -96,6 +101,7 @@ pub(super) struct Fate {
     pub(super) lost_when_cut: bool,
     pub(super) there: Duration,
     pub(super) reply_lost: bool,
+    pub(super) deposed: bool,
     pub(super) back: Duration,
     pub(super) lag_ms: i64,
 }
@@ -148,6 +154,11 @@ impl Link {
 
     pub(super) fn is_cut(&self) -> bool {
         self.state.lock().cut
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        let state = *self.state.lock();
+        !(state.crashed || state.paused)
     }
 
     pub(super) fn is_open(&self) -> bool {
