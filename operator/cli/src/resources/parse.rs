@@ -262,10 +262,14 @@ impl Reader<'_> {
     }
 }
 
-/// Whether a retention is below a cluster's least, rather than above its most.
+/// The shortest retention that is taken at all, in seconds. Brokers rely on records outliving every doubt about
+/// an append, and every leader of the log that does not know that it was deposed: see docs/protocol.md.
+const LEAST_RETENTION_S: u64 = 60;
+
+/// Whether a retention is below a cluster's least, and one that can be had here.
 fn is_short(retention: &Value) -> bool {
     let retention = millrace_crds::Retention::new(retention.as_str().unwrap_or_default());
-    retention.seconds().is_ok_and(|seconds| seconds < 24 * 3_600)
+    retention.seconds().is_ok_and(|seconds| (LEAST_RETENTION_S..24 * 3_600).contains(&seconds))
 }
 
 /// RFC 1123's subdomain, as the API server asks of names.

@@ -67,6 +67,8 @@ fn a_short_retention_is_taken_here_with_a_warning() {
     let warning = resources.warnings[0].to_string();
     assert!(warning.starts_with("orders.yaml:6:3: spec.retention: 90s is good here only"), "{warning}");
     assert!(bad(&format!("{HEAD}spec:\n  retention: 9000h\n")).contains("write a retention of 24h to 8760h"));
+    // Shorter than what brokers rely on.
+    assert!(bad(&format!("{HEAD}spec:\n  retention: 59s\n")).contains("write a retention of 24h to 8760h"));
 }
 
 #[test]
