@@ -25,19 +25,17 @@ pub(crate) fn write_rates(config: &StreamConfig) -> Option<(f64, f64)> {
 pub(crate) struct WriteLimit {
     bytes: f64,
     records: f64,
-    rates: (f64, f64),
     at: Instant,
 }
 
 impl WriteLimit {
     pub(crate) fn full(rates: (f64, f64), now: Instant) -> WriteLimit {
-        WriteLimit { bytes: rates.0, records: rates.1, rates, at: now }
+        WriteLimit { bytes: rates.0, records: rates.1, at: now }
     }
 
     /// Whether a record of this size may pass at this moment; takes its tokens if so.
     pub(crate) fn take(&mut self, rates: (f64, f64), bytes: usize, now: Instant) -> bool {
         let passed_s = now.saturating_duration_since(self.at).as_secs_f64();
-        self.rates = rates;
         self.bytes = (self.bytes + passed_s * rates.0).min(rates.0);
         self.records = (self.records + passed_s * rates.1).min(rates.1);
         self.at = now;
