@@ -112,6 +112,16 @@ pub(crate) const fn is(_: Bug) -> bool {
     false
 }
 
+/// A map in which every parent's end is noted, before it is there.
+#[cfg(feature = "sabotage")]
+pub(crate) fn note_ends(map: &millrace_core::ShardMap, end: u64) -> millrace_core::ShardMap {
+    let mut map = map.clone();
+    if is(Bug::SwapEarly) {
+        map.reshards.iter_mut().flat_map(|reshard| &mut reshard.parents).for_each(|p| p.end = Some(end));
+    }
+    map
+}
+
 /// Spoils the intents of a map that is about to be written.
 #[cfg(feature = "sabotage")]
 pub(crate) fn spoil(map: &mut millrace_core::ShardMap) {

@@ -7,7 +7,6 @@ use millrace_core::plan::Action;
 use millrace_core::token::TokenKey;
 use millrace_core::{DataId, StreamConfig, StreamEntry, StreamState, keys};
 use millrace_log::{Kv, KvError};
-use tokio::time::Instant;
 
 use super::{ControlError, Inner, Settings, StartError, Stream};
 use crate::clock::Clock;
@@ -23,8 +22,7 @@ pub(super) async fn token_key(
     clock: &dyn Clock,
     settings: &Settings,
 ) -> Result<TokenKey, StartError> {
-    let deadline = Instant::now() + settings.put_for;
-    let mut attempt = 0;
+    let mut patience = settings.patience(settings.put_for);
     loop {
         let why = match kv.get(keys::TOKEN_KEY).await {
             Ok(Some(entry)) => match <[u8; 32]>::try_from(&entry.value[..]) {
@@ -44,11 +42,7 @@ pub(super) async fn token_key(
             }
             Err(error) => error.to_string(),
         };
-        attempt += 1;
-        let pause = settings.pause(attempt);
-        if Instant::now() + pause > deadline {
-            return Err(StartError::Unavailable(why));
-        }
+        let Some(pause) = patience.pause() else { return Err(StartError::Unavailable(why)) };
         tokio::time::sleep(pause).await;
     }
 }

@@ -4,6 +4,7 @@
 //! append is conditional.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use millrace_core::{BrokerId, DataId, ShardId};
@@ -26,7 +27,7 @@ pub(crate) struct Members {
     me: Member,
     alive_for: Duration,
     state: RwLock<BTreeMap<BrokerId, (String, Instant)>>,
-    leaving: RwLock<bool>,
+    leaving: AtomicBool,
     changed: Changed,
 }
 
@@ -36,7 +37,7 @@ impl Members {
             me,
             alive_for,
             state: RwLock::default(),
-            leaving: RwLock::new(false),
+            leaving: AtomicBool::new(false),
             changed: Changed::default(),
         }
     }
@@ -71,13 +72,13 @@ impl Members {
 
     /// From now on this broker owns nothing.
     pub(crate) fn leave(&self) {
-        *self.leaving.write() = true;
+        self.leaving.store(true, Ordering::Release);
         self.changed.note();
     }
 
     /// Whether this broker is about to stop.
     pub(crate) fn is_leaving(&self) -> bool {
-        *self.leaving.read()
+        self.leaving.load(Ordering::Acquire)
     }
 
     /// Counts the changes of who is alive.
@@ -94,7 +95,7 @@ impl Members {
         let state = self.state.read();
         let others = state.iter().filter(|(id, (_, at))| **id != self.me.id && at.elapsed() < self.alive_for);
         let best = others.max_by_key(|(id, _)| weight(**id));
-        let mine = (!*self.leaving.read()).then(|| weight(self.me.id));
+        let mine = (!self.is_leaving()).then(|| weight(self.me.id));
         match best {
             Some((id, (address, _))) if mine.is_none_or(|mine| weight(*id) > mine) => {
                 Some(Member { id: *id, address: address.clone() })

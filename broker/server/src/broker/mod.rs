@@ -20,7 +20,8 @@ use crate::clock::Clock;
 use catalog::Catalog;
 use history::History;
 use members::Members;
-use owner::{OwnedShard, OwnerContext};
+use owned::OwnedShard;
+use owner::OwnerContext;
 use tasks::Tasks;
 
 pub use changes::Changes;
@@ -35,6 +36,7 @@ mod control;
 mod history;
 mod limits;
 mod members;
+mod owned;
 mod owner;
 mod peers;
 mod put;
@@ -89,11 +91,9 @@ pub enum PutError {
 pub enum Shard {
     /// It takes records.
     Open {
-        /// Its number.
-        id: ShardId,
         /// The range it has.
         range: HashRange,
-        /// The lane, epoch, parents and time it was opened.
+        /// Its number, lane, epoch, parents and time it was opened.
         shard: OpenShard,
     },
     /// It has ended.
@@ -104,7 +104,7 @@ impl Shard {
     /// Its number.
     pub fn id(&self) -> ShardId {
         match self {
-            Shard::Open { id, .. } => *id,
+            Shard::Open { shard, .. } => shard.id,
             Shard::Closed(closed) => closed.id,
         }
     }

@@ -8,18 +8,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use millrace_core::load::LoadWindow;
-use millrace_core::pack::{PackBuilder, close_pack};
-use millrace_core::{BrokerId, Epoch, HashKey, Position, Record, StreamConfig};
-use millrace_log::{Log, ShardAddress};
-use parking_lot::Mutex;
+use millrace_core::pack::{MAX_PACK_BYTES, PackBuilder, close_pack};
+use millrace_core::{BrokerId, Epoch, Position};
+use millrace_log::Log;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
 
 use super::catalog::Catalog;
-use super::limits::{WriteLimit, write_rates};
+use super::owned::{Batch, Command, Outcome, OwnedShard, Stop};
 use super::settings::Settings;
-use super::tail::{Tail, TailView};
 use crate::clock::Clock;
 use crate::sabotage::{self, Bug};
 
@@ -39,228 +35,6 @@ impl OwnerContext {
     /// A pack id that this run of the broker has not used.
     pub(crate) fn next_pack_id(&self) -> u64 {
         self.pack_ids.fetch_add(1, Ordering::Relaxed)
-    }
-}
-
-/// What became of one record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// It is stored.
-    Placed(Position),
-    /// It was refused by the shard's limit.
-    Throttled,
-    /// It was refused since the lane is full.
-    Full,
-    /// It is not stored and never will be: the shard has ended.
-    Ended,
-    /// It is not stored and never will be: this broker does not own the shard.
-    NotOwner,
-    /// Nobody knows.
-    Unavailable(String),
-}
-
-/// Why an owner can't go on with its shard.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
-    /// The shard has ended.
-    Ended,
-    /// Another broker appends to it.
-    NotOwner,
-    /// The lane is full; what was to be stored is not.
-    Full,
-    /// The log does not answer; what was to be stored may be.
-    Unavailable(String),
-}
-
-impl From<Stop> for Outcome {
-    fn from(stop: Stop) -> Outcome {
-        match stop {
-            Stop::Ended => Outcome::Ended,
-            Stop::NotOwner => Outcome::NotOwner,
-            Stop::Full => Outcome::Full,
-            Stop::Unavailable(why) => Outcome::Unavailable(why),
-        }
-    }
-}
-
-/// The records of one request and their places in the hash space.
-pub(crate) struct Incoming {
-    pub(crate) records: Vec<Record>,
-    pub(crate) keys: Vec<HashKey>,
-}
-
-impl Incoming {
-    pub(crate) fn new(records: Vec<Record>) -> Incoming {
-        let keys = records.iter().map(Record::hash_key).collect();
-        Incoming { records, keys }
-    }
-}
-
-/// Records of one request that go to one shard.
-struct Batch {
-    records: Arc<Incoming>,
-    /// Which of `records`.
-    indices: Vec<u32>,
-    /// Where they came to lie, for as many as are stored.
-    placed: Vec<Outcome>,
-    bytes: usize,
-    reply: oneshot::Sender<Vec<Outcome>>,
-}
-
-impl Batch {
-    /// Answers: what is placed is, the rest is not.
-    fn finish(mut self, rest: Outcome) {
-        self.placed.resize(self.indices.len(), rest);
-        let _ = self.reply.send(self.placed);
-    }
-}
-
-enum Command {
-    Append(Batch),
-    /// Find out where the shard ends, then answer.
-    Hold(oneshot::Sender<Result<(), Stop>>),
-    /// The shard is the parent of a reshard: end it.
-    Close,
-    /// Another broker owns the shard now.
-    Release,
-}
-
-/// A shard that this broker owns, as the rest of the broker sees it.
-pub(crate) struct OwnedShard {
-    pub(crate) address: ShardAddress,
-    commands: mpsc::UnboundedSender<Command>,
-    queued_bytes: AtomicUsize,
-    limit: Mutex<Option<WriteLimit>>,
-    pub(crate) load: Mutex<LoadWindow>,
-    tail: Mutex<Tail>,
-}
-
-impl OwnedShard {
-    /// Makes the owner of a shard; `run` is its task.
-    pub(crate) fn start(
-        context: Arc<OwnerContext>,
-        address: ShardAddress,
-    ) -> (Arc<OwnedShard>, impl Future<Output = ()> + Send + 'static) {
-        let (commands, inbox) = mpsc::unbounded_channel();
-        let shard = Arc::new(OwnedShard {
-            address,
-            commands,
-            queued_bytes: AtomicUsize::new(0),
-            limit: Mutex::new(None),
-            load: Mutex::default(),
-            tail: Mutex::default(),
-        });
-        let owner = Owner { context, shard: shard.clone(), inbox, held: None, ended: false, end: None };
-        (shard, owner.run())
-    }
-
-    /// Whether the owner's task has ended.
-    pub(crate) fn is_gone(&self) -> bool {
-        self.commands.is_closed()
-    }
-
-    /// Returns once the owner's task has ended.
-    pub(crate) async fn gone(&self) {
-        self.commands.closed().await;
-    }
-
-    /// Appends `indices` of `records`; the outcomes stand in the order of the indices.
-    pub(crate) async fn append(
-        &self,
-        config: &StreamConfig,
-        queue_bytes: usize,
-        records: Arc<Incoming>,
-        indices: Vec<u32>,
-    ) -> Vec<Outcome> {
-        let mut outcomes = vec![Outcome::Throttled; indices.len()];
-        let (slots, bytes) = self.admit(config, queue_bytes, &records.records, &indices);
-        if slots.is_empty() {
-            return outcomes;
-        }
-        let all = slots.len() == indices.len();
-        let chosen = if all { indices } else { slots.iter().map(|slot| indices[*slot as usize]).collect() };
-        let (reply, answer) = oneshot::channel();
-        self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let placed = Vec::with_capacity(chosen.len());
-        let batch = Batch { records, indices: chosen, placed, bytes, reply };
-        let answers = match self.commands.send(Command::Append(batch)) {
-            Ok(()) => answer.await.ok(),
-            Err(_) => None,
-        };
-        // An owner that went away without an answer never took the batch: it answers all that it took.
-        let Some(answers) = answers else {
-            self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            return vec![Outcome::NotOwner; outcomes.len()];
-        };
-        if all {
-            return answers;
-        }
-        for (slot, answer) in slots.into_iter().zip(answers) {
-            outcomes[slot as usize] = answer;
-        }
-        outcomes
-    }
-
-    /// Which of the records pass the shard's limit, by their place in `indices`, and their bytes.
-    fn admit(
-        &self,
-        config: &StreamConfig,
-        queue_bytes: usize,
-        records: &[Record],
-        indices: &[u32],
-    ) -> (Vec<u32>, usize) {
-        let rates = write_rates(config);
-        let now = Instant::now();
-        let mut room = queue_bytes.saturating_sub(self.queued_bytes.load(Ordering::Relaxed));
-        let mut limit = self.limit.lock();
-        let mut slots = Vec::with_capacity(indices.len());
-        let mut bytes = 0;
-        for (slot, index) in indices.iter().enumerate() {
-            let size = records[*index as usize].billed_bytes();
-            let passes = match rates {
-                None => true,
-                Some(rates) => {
-                    limit.get_or_insert_with(|| WriteLimit::full(rates, now)).take(rates, size, now)
-                }
-            };
-            if passes && room > 0 {
-                room = room.saturating_sub(size);
-                bytes += size;
-                slots.push(slot as u32);
-            }
-        }
-        drop(limit);
-        let throttled = indices.len() - slots.len();
-        if throttled > 0 {
-            self.load.lock().throttled(throttled as u32);
-        }
-        (slots, bytes)
-    }
-
-    /// What a reader at `from` needs to know of the shard's end.
-    pub(crate) async fn tail(&self, from: u64, max_bytes: usize) -> Result<TailView, Stop> {
-        let view = self.tail.lock().view(from, max_bytes);
-        if let Some(view) = view {
-            let bytes: usize = view.packs.iter().map(|pack| pack.pack.len()).sum();
-            if bytes > 0 {
-                self.load.lock().read(bytes as u64);
-            }
-            return Ok(view);
-        }
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Hold(reply)).map_err(|_| Stop::NotOwner)?;
-        answer.await.map_err(|_| Stop::NotOwner)??;
-        self.tail.lock().view(from, max_bytes).ok_or(Stop::NotOwner)
-    }
-
-    /// Asks the owner to end the shard.
-    pub(crate) fn close(&self) {
-        let _ = self.commands.send(Command::Close);
-    }
-
-    /// Asks the owner to finish what is in flight and to go.
-    pub(crate) fn release(&self) {
-        let _ = self.commands.send(Command::Release);
     }
 }
 
@@ -288,7 +62,15 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    async fn run(mut self) {
+    pub(super) fn new(
+        context: Arc<OwnerContext>,
+        shard: Arc<OwnedShard>,
+        inbox: mpsc::UnboundedReceiver<Command>,
+    ) -> Owner {
+        Owner { context, shard, inbox, held: None, ended: false, end: None }
+    }
+
+    pub(super) async fn run(mut self) {
         let mut queue: VecDeque<Batch> = VecDeque::new();
         let mut holds = Vec::new();
         let mut release = false;
@@ -375,7 +157,7 @@ impl Owner {
             Err(stop) => return self.fail(queue, &stop),
         };
         let pack_id = self.context.next_pack_id();
-        let room: usize = self.shard.queued_bytes.load(Ordering::Relaxed).min(1 << 20) + 4096;
+        let room: usize = self.shard.queued_bytes.load(Ordering::Relaxed).min(MAX_PACK_BYTES) + 4096;
         let arrival_ms =
             if sabotage::is(Bug::LetArrivalGoBack) { now_ms } else { now_ms.max(held.last_arrival_ms) };
         let mut builder = PackBuilder::new(self.context.me, pack_id, arrival_ms, room);

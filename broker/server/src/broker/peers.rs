@@ -11,7 +11,7 @@ use millrace_core::{BrokerId, DataId, Position, Record, ShardId};
 use minicbor::{Decode, Encode};
 
 use super::members::Member;
-use super::owner::{Incoming, Outcome};
+use super::owned::{Incoming, Outcome};
 use super::tail::{TailPack, TailView};
 
 /// The version of requests and answers that this broker writes.

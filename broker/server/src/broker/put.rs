@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::join_all;
-use millrace_core::{BrokerId, Record, SequenceNumber, ShardId, ShardMap, StreamConfig};
+use millrace_core::{BrokerId, Record, SequenceNumber, ShardId, ShardMap};
 use tokio::time::{Instant, timeout_at};
 
 use super::members::Member;
-use super::owner::{Incoming, Outcome};
+use super::owned::{Incoming, Outcome};
 use super::peers::{self, PeerError};
 use super::{Inner, Placed, PutError, Stream};
 use crate::sabotage::{self, Bug};
@@ -27,11 +27,11 @@ impl Inner {
         stream: &Stream,
         records: Vec<Record>,
     ) -> Vec<Result<Placed, PutError>> {
-        let deadline = Instant::now() + self.context.settings.put_for;
+        let settings = &self.context.settings;
+        let mut patience = settings.patience(settings.put_for);
         let incoming = Arc::new(Incoming::new(records));
         let mut results: Vec<Option<Result<Placed, PutError>>> = vec![None; incoming.records.len()];
         let mut pending: Vec<u32> = (0..incoming.records.len() as u32).collect();
-        let mut attempt = 0;
         while !pending.is_empty() {
             // Taken before the map is, so that no change is missed.
             let mut changes = self.context.catalog.changes();
@@ -43,11 +43,14 @@ impl Inner {
             let deliveries = self.route(stream, &known.map, &incoming, &pending);
             pending.clear();
             let mut ended = false;
-            let sent =
-                deliveries.into_iter().map(|delivery| self.deliver(stream, &incoming, delivery, deadline));
+            let sent = deliveries
+                .into_iter()
+                .map(|delivery| self.deliver(stream, &incoming, delivery, patience.deadline));
             for (shards, outcomes) in join_all(sent).await {
                 for ((shard, indices), outcomes) in shards.into_iter().zip(outcomes) {
-                    let epoch = known.map.get(shard).map_or(0, |open| open.epoch);
+                    // As `route` found it.
+                    let Some(first) = indices.first() else { continue };
+                    let epoch = known.map.open[known.map.route(incoming.keys[*first as usize])].epoch;
                     for (index, outcome) in indices.into_iter().zip(outcomes) {
                         let result = match outcome {
                             Outcome::Placed(position) => {
@@ -74,13 +77,11 @@ impl Inner {
                 break;
             }
             pending.sort_unstable();
-            attempt += 1;
-            let pause = self.context.settings.pause(attempt);
-            if Instant::now() + pause > deadline {
+            let Some(pause) = patience.pause() else {
                 let why = "the shard's owner or its children were not known in time".to_owned();
                 settle_rest(&mut results, &pending, PutError::Unavailable(why));
                 break;
-            }
+            };
             // Children take over a few milliseconds after their parent's end: the map's change is awaited.
             let news = timeout_at(Instant::now() + pause, changes.changed()).await;
             if news.is_err() && ended {
@@ -118,9 +119,9 @@ impl Inner {
     ) -> (Vec<(ShardId, Vec<u32>)>, Vec<Vec<Outcome>>) {
         let Delivery { owner, shards } = delivery;
         let outcomes = if owner.id == self.members.me().id {
-            let appends = shards.iter().map(|(shard, indices)| {
-                self.append_here(stream, *shard, &stream.entry.config, incoming.clone(), indices.clone())
-            });
+            let appends = shards
+                .iter()
+                .map(|(shard, indices)| self.append_here(stream, *shard, incoming.clone(), indices.clone()));
             join_all(appends).await
         } else {
             self.append_there(stream, incoming, &owner, &shards, deadline).await
@@ -133,7 +134,6 @@ impl Inner {
         self: &Arc<Self>,
         stream: &Stream,
         shard: ShardId,
-        config: &StreamConfig,
         incoming: Arc<Incoming>,
         indices: Vec<u32>,
     ) -> Vec<Outcome> {
@@ -144,7 +144,7 @@ impl Inner {
             return vec![Outcome::NotOwner; indices.len()];
         }
         let owned = self.owned(data, lane, shard);
-        owned.append(config, self.context.settings.queue_bytes, incoming, indices).await
+        owned.append(&stream.entry.config, self.context.settings.queue_bytes, incoming, indices).await
     }
 
     async fn append_there(

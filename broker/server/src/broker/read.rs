@@ -5,10 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use millrace_core::pack::{Pack, PackError, PackKind};
 use millrace_core::{ClosedShard, DataId, Position, SequenceNumber, ShardId, ShardMap, keys};
-use millrace_log::{LogError, ShardAddress};
-use tokio::time::{Duration, Instant, timeout_at};
+use millrace_log::{KvError, LogError, ShardAddress};
+use tokio::time::timeout_at;
 
-use super::owner::Stop;
+use super::owned::Stop;
 use super::peers;
 use super::tail::TailView;
 use super::{Inner, ReadBatch, ReadError, Shard, Stream};
@@ -45,6 +45,12 @@ impl From<LogError> for ReadError {
     }
 }
 
+impl From<KvError> for ReadError {
+    fn from(error: KvError) -> ReadError {
+        ReadError::Unavailable(error.to_string())
+    }
+}
+
 impl From<PackError> for ReadError {
     fn from(error: PackError) -> ReadError {
         ReadError::Damaged(error.to_string())
@@ -59,7 +65,7 @@ impl Inner {
         shard: ShardId,
         wanted: Wanted,
     ) -> Result<ReadBatch, ReadError> {
-        let found = self.find(stream, shard).await?;
+        let found = self.find_shard(&stream.entry.data, shard).await?;
         let address = ShardAddress { data: stream.entry.data.clone(), lane: found.lane(), shard };
         let epoch = found.epoch();
         let from = wanted.from.pack.max(1);
@@ -82,8 +88,8 @@ impl Inner {
         if packs.is_empty() && next <= end.last {
             (packs, next) = self.read_log(&address, from, end.last, wanted.max_bytes.min(READ_BYTES)).await?;
         }
-        let mut batch = take_records(epoch, &packs, next, wanted)?;
-        self.finish_batch(stream, &mut batch, &end).await?;
+        let (mut batch, seen_ms) = take_records(epoch, &packs, next, wanted)?;
+        self.finish_batch(stream, &mut batch, seen_ms, &end).await?;
         Ok(batch)
     }
 
@@ -112,24 +118,24 @@ impl Inner {
         }
     }
 
-    /// Where the reader stands now, and what follows a shard that is read to its end.
-    async fn finish_batch(&self, stream: &Stream, batch: &mut ReadBatch, end: &End) -> Result<(), ReadError> {
+    /// Where the reader stands now, and what follows a shard that is read to its end. `seen_ms`: when the last
+    /// record looked at arrived.
+    async fn finish_batch(
+        &self,
+        stream: &Stream,
+        batch: &mut ReadBatch,
+        seen_ms: Option<i64>,
+        end: &End,
+    ) -> Result<(), ReadError> {
         let Some(next) = batch.next else { return Ok(()) };
-        let now_ms = self.context.clock.now_ms();
         let at_close = next.pack == end.last && (end.closed.is_some() || end.waits);
         let leaves = end.closed.is_some() && sabotage::is(Bug::LeaveParentEarly);
         if next.pack <= end.last && !at_close && !leaves {
-            let seen_ms = match batch.records.last() {
-                Some((_, record)) => record.arrival_ms,
-                None => batch.millis_behind,
-            };
-            batch.millis_behind = (now_ms - seen_ms).max(1);
-            if seen_ms == 0 {
-                batch.millis_behind = (now_ms - end.last_arrival_ms).max(1);
-            }
+            let read_ms = batch.records.last().map(|(_, record)| record.arrival_ms);
+            let stands_ms = read_ms.or(seen_ms).unwrap_or(end.last_arrival_ms);
+            batch.millis_behind = (self.context.clock.now_ms() - stands_ms).max(1);
             return Ok(());
         }
-        batch.millis_behind = 0;
         if let Some(closed) = &end.closed {
             batch.next = None;
             let data = &stream.entry.data;
@@ -151,7 +157,7 @@ impl Inner {
         stream: &Stream,
         shard: ShardId,
     ) -> Result<Position, ReadError> {
-        match self.find(stream, shard).await? {
+        match self.find_shard(&stream.entry.data, shard).await? {
             Shard::Closed(closed) => Ok(Position::at_pack(closed.end)),
             Shard::Open { shard: open, .. } => {
                 let address = ShardAddress { data: stream.entry.data.clone(), lane: open.lane, shard };
@@ -169,7 +175,7 @@ impl Inner {
         shard: ShardId,
         time_ms: i64,
     ) -> Result<Position, ReadError> {
-        let found = self.find(stream, shard).await?;
+        let found = self.find_shard(&stream.entry.data, shard).await?;
         let address = ShardAddress { data: stream.entry.data.clone(), lane: found.lane(), shard };
         // Records are stored after they have arrived, give or take the clocks.
         let stored_ms = time_ms.saturating_sub(CLOCK_SLACK_MS);
@@ -193,8 +199,7 @@ impl Inner {
         // The map is taken before the entries are read, so that a shard which closes meanwhile is in the one, and
         // maybe in both, but never in neither.
         let mut map = self.map(data)?;
-        let entries = self.context.kv.list(&keys::closed_of(data)).await;
-        let entries = entries.map_err(|error| ReadError::Unavailable(error.to_string()))?;
+        let entries = self.context.kv.list(&keys::closed_of(data)).await?;
         if sabotage::is(Bug::ListEntriesFirst) {
             map = self.map(data)?;
         }
@@ -216,10 +221,6 @@ impl Inner {
         })
     }
 
-    async fn find(&self, stream: &Stream, shard: ShardId) -> Result<Shard, ReadError> {
-        self.find_shard(&stream.entry.data, shard).await
-    }
-
     /// A shard, open or closed.
     async fn find_shard(&self, data: &DataId, shard: ShardId) -> Result<Shard, ReadError> {
         let map = self.map(data)?;
@@ -232,9 +233,7 @@ impl Inner {
             return Ok(Shard::Closed(closed));
         }
         // The copy of the map may be old.
-        let known = self.context.catalog.fresh_map(data).await;
-        let known = known.map_err(|error| ReadError::Unavailable(error.to_string()))?;
-        if let Some(known) = known
+        if let Some(known) = self.context.catalog.fresh_map(data).await?
             && let Some(index) = known.map.index_of(shard)
         {
             return Ok(open_shard(&known.map, index));
@@ -254,10 +253,7 @@ impl Inner {
         if let Some(closed) = self.closed.lock().get(&key) {
             return Ok(Some(closed.clone()));
         }
-        let entry = self.context.kv.get(&key).await;
-        let Some(entry) = entry.map_err(|error| ReadError::Unavailable(error.to_string()))? else {
-            return Ok(None);
-        };
+        let Some(entry) = self.context.kv.get(&key).await? else { return Ok(None) };
         let closed = decode_closed(&entry.value)?;
         self.closed.lock().put(key, closed.clone());
         Ok(Some(closed))
@@ -270,14 +266,14 @@ impl Inner {
         from: u64,
         max_bytes: usize,
     ) -> Result<TailView, ReadError> {
-        let deadline = Instant::now() + self.context.settings.settle_for;
-        let mut attempt = 0;
+        let settings = &self.context.settings;
+        let mut patience = settings.patience(settings.settle_for);
         loop {
             let owner = self.members.owner(&address.data, address.shard);
             let why = match owner {
                 Some(owner) if owner.id != self.members.me().id => {
                     let request = peers::tail_request(&address.data, address.shard, from, max_bytes as u32);
-                    match timeout_at(deadline, self.peers.ask(&owner, request)).await {
+                    match timeout_at(patience.deadline, self.peers.ask(&owner, request)).await {
                         Ok(Ok(answer)) => match peers::read_tail_answer(answer) {
                             Ok(Some(view)) => return Ok(view),
                             Ok(None) => "the shard's owner changes".to_owned(),
@@ -294,33 +290,29 @@ impl Inner {
                     Err(_) => "the shard's owner changes".to_owned(),
                 },
             };
-            attempt += 1;
-            let pause = self.context.settings.pause(attempt);
-            if Instant::now() + pause > deadline {
-                return Err(ReadError::Unavailable(why));
-            }
-            tokio::time::sleep(pause.max(Duration::from_millis(1))).await;
+            let Some(pause) = patience.pause() else { return Err(ReadError::Unavailable(why)) };
+            tokio::time::sleep(pause).await;
         }
     }
 }
 
 fn open_shard(map: &ShardMap, index: usize) -> Shard {
     let shard = map.open[index].clone();
-    Shard::Open { id: shard.id, range: map.range(index), shard }
+    Shard::Open { range: map.range(index), shard }
 }
 
 fn decode_closed(bytes: &[u8]) -> Result<ClosedShard, ReadError> {
     ClosedShard::decode(bytes).map_err(|error| ReadError::Damaged(error.to_string()))
 }
 
-/// The records of `packs` that are wanted. `next`: the lowest sequence that was not looked at. In the result
-/// `millis_behind` is, for now, when the last record looked at arrived (Unix ms; 0 if none was).
+/// The records of `packs` that are wanted, and when the last record looked at arrived (Unix ms). `next`: the lowest
+/// sequence that was not looked at.
 fn take_records(
     epoch: u64,
     packs: &[(u64, Bytes)],
     next: u64,
     wanted: Wanted,
-) -> Result<ReadBatch, ReadError> {
+) -> Result<(ReadBatch, Option<i64>), ReadError> {
     let lost = sabotage::is(Bug::LosePlaceInPack);
     let stays = if lost { Position::at_pack(wanted.from.pack) } else { wanted.from };
     let mut batch = ReadBatch {
@@ -330,13 +322,13 @@ fn take_records(
         millis_behind: 0,
         children: Vec::new(),
     };
-    let mut bytes = 0;
+    let (mut bytes, mut seen_ms) = (0, None);
     for (sequence, pack) in packs {
         let pack = Pack::decode(pack.clone())?;
         if let PackKind::Close { .. } = pack.header.kind {
             // The reader waits here until the map names the children.
             batch.next = Some(Position::at_pack(*sequence));
-            return Ok(batch);
+            return Ok((batch, seen_ms));
         }
         let skip = if *sequence == wanted.from.pack { wanted.from.index } else { 0 };
         for (index, record) in (0_u32..).zip(pack.records()) {
@@ -345,7 +337,7 @@ fn take_records(
                 continue;
             }
             let position = Position { pack: *sequence, index };
-            batch.millis_behind = record.arrival_ms;
+            seen_ms = Some(record.arrival_ms);
             if wanted.not_before_ms.is_some_and(|time_ms| record.arrival_ms < time_ms) {
                 continue;
             }
@@ -354,11 +346,11 @@ fn take_records(
                 || (bytes + size > wanted.max_bytes && !batch.records.is_empty());
             if full {
                 batch.next = Some(position);
-                return Ok(batch);
+                return Ok((batch, seen_ms));
             }
             bytes += size;
             batch.records.push((SequenceNumber { epoch, position }, record));
         }
     }
-    Ok(batch)
+    Ok((batch, seen_ms))
 }

@@ -34,10 +34,9 @@ pub(super) async fn finish(
 ) -> Result<(), KvError> {
     loop {
         let Some(known) = context.catalog.fresh_map(data).await? else { return Ok(()) };
-        let mut map = known.map.as_ref().clone();
-        if sabotage::is(Bug::SwapEarly) {
-            map.reshards.iter_mut().flat_map(|reshard| &mut reshard.parents).for_each(|p| p.end = Some(end));
-        }
+        let map = &*known.map;
+        #[cfg(feature = "sabotage")]
+        let map = &sabotage::note_ends(map, end);
         let Some(closing) = map.close(shard, end, context.clock.now_ms()) else { return Ok(()) };
         for closed in closing.closed.iter().filter(|_| !sabotage::is(Bug::ForgetClosedShard)) {
             match context.kv.create(&keys::closed(data, closed.id), closed.encode().into()).await {

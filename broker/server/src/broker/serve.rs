@@ -7,7 +7,7 @@ use futures::future::join_all;
 use millrace_core::map::StoredFormatError;
 
 use super::Inner;
-use super::owner::{Incoming, Outcome};
+use super::owned::{Incoming, Outcome};
 use super::peers::{self, AppendGroup, PeerRequest};
 
 /// Answers one request. What it asks for is done here or not at all: nothing is passed on a second time.
@@ -37,7 +37,7 @@ async fn append(broker: &Arc<Inner>, group: AppendGroup) -> Vec<Outcome> {
     match broker.context.catalog.stream_of(&data) {
         Some(stream) => {
             let incoming = Arc::new(Incoming::new(records));
-            broker.append_here(&stream, shard, &stream.entry.config, incoming, indices).await
+            broker.append_here(&stream, shard, incoming, indices).await
         }
         None => vec![Outcome::NotOwner; indices.len()],
     }

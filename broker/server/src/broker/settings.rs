@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 /// A broker's intervals and bounds. The defaults are what production runs with.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -45,9 +47,43 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The pause before try number `attempt`, from 1.
-    pub(crate) fn pause(&self, attempt: u32) -> Duration {
-        let (first, longest) = self.backoff;
-        first.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(longest)
+    /// Tries that end after `wait` from now.
+    pub(crate) fn patience(&self, wait: Duration) -> Patience {
+        let (pause, longest) = self.backoff;
+        Patience { pause: pause.max(Duration::from_millis(1)), longest, deadline: Instant::now() + wait }
+    }
+}
+
+/// How long something is tried, and the pauses between, which double up to the longest.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    pause: Duration,
+    longest: Duration,
+    /// When the last try has to be over.
+    pub(crate) deadline: Instant,
+}
+
+impl Patience {
+    /// How long to wait before the next try; `None` when there is no time for one.
+    pub(crate) fn pause(&mut self) -> Option<Duration> {
+        let pause = self.pause.min(self.longest);
+        self.pause = pause.saturating_mul(2);
+        (Instant::now() + pause <= self.deadline).then_some(pause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_double_up_to_the_longest_and_end_at_the_deadline() {
+        let mut patience = Settings::default().patience(Duration::from_millis(600));
+        let mut pauses = Vec::new();
+        while let Some(pause) = patience.pause() {
+            pauses.push(pause.as_millis());
+            tokio::time::advance(pause).await;
+        }
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 250]);
     }
 }

@@ -6,8 +6,10 @@ use millrace_core::pack::{Pack, PackKind, open_pack};
 use millrace_log::{AppendError, LogError, Message};
 use tokio::time::Instant;
 
-use super::owner::{Held, Owner, Stop};
+use super::owned::Stop;
+use super::owner::{Held, Owner};
 use super::reshards;
+use super::settings::Patience;
 use super::tail::TailPack;
 use crate::sabotage::{self, Bug};
 
@@ -83,8 +85,7 @@ impl Owner {
 
     /// Learns the shard's last message from the log's leader.
     pub(super) async fn acquire(&mut self) -> Result<Held, Stop> {
-        let deadline = Instant::now() + self.context.settings.settle_for;
-        let mut attempt = 0;
+        let mut patience = self.patience();
         let last = loop {
             match self.context.log.last(&self.shard.address).await {
                 Ok(last) => break last,
@@ -94,7 +95,7 @@ impl Owner {
                         self.shard.address.lane.stream_name(&self.shard.address.data)
                     ))));
                 }
-                Err(error) => self.pause(&mut attempt, deadline, &error.to_string()).await?,
+                Err(error) => self.pause(&mut patience, &error.to_string()).await?,
             }
         };
         let held = match last {
@@ -128,8 +129,7 @@ impl Owner {
         #[cfg_attr(not(feature = "sabotage"), expect(unused_mut))]
         let Some(mut held) = self.held else { return Err(Stop::NotOwner) };
         let address = self.shard.address.clone();
-        let deadline = Instant::now() + self.context.settings.settle_for;
-        let mut attempt = 0;
+        let mut patience = self.patience();
         // Whether an attempt on the present condition may land later.
         let mut afloat = false;
         loop {
@@ -160,12 +160,12 @@ impl Owner {
                 };
                 match next {
                     Ok(next) => break next,
-                    Err(error) => self.pause(&mut attempt, deadline, &error.to_string()).await?,
+                    Err(error) => self.pause(&mut patience, &error.to_string()).await?,
                 }
             };
             let Some(message) = next else {
                 if refused && held.last != 0 && self.is_emptied(held.last).await {
-                    return Err(self.begin_anew(deadline).await);
+                    return Err(self.begin_anew(patience.deadline).await);
                 }
                 // Not landed (yet), even if it was refused: a leader that was deposed and does not know it refuses by
                 // what it has, and finds nothing here either, while the true one stores this very attempt. The same
@@ -174,7 +174,7 @@ impl Owner {
                     tracing::debug!(shard = %address.shard, expected = held.last, "refused, and nothing is in its way");
                 }
                 afloat = true;
-                self.pause(&mut attempt, deadline, "an append stays in doubt").await?;
+                self.pause(&mut patience, "an append stays in doubt").await?;
                 continue;
             };
             let found = self.decode(&message)?;
@@ -305,13 +305,16 @@ impl Owner {
         })
     }
 
-    /// Waits before another try; gives up when the deadline has passed.
-    async fn pause(&mut self, attempt: &mut u32, deadline: Instant, why: &str) -> Result<(), Stop> {
-        *attempt += 1;
-        let pause = self.context.settings.pause(*attempt);
-        if Instant::now() + pause > deadline {
+    fn patience(&self) -> Patience {
+        let settings = &self.context.settings;
+        settings.patience(settings.settle_for)
+    }
+
+    /// Waits before another try; gives up when there is no time for one.
+    async fn pause(&mut self, patience: &mut Patience, why: &str) -> Result<(), Stop> {
+        let Some(pause) = patience.pause() else {
             return Err(self.lost(Stop::Unavailable(why.to_owned())));
-        }
+        };
         tokio::time::sleep(pause).await;
         Ok(())
     }

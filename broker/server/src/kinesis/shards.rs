@@ -123,9 +123,9 @@ pub(super) mod tests {
     use serde_json::json;
 
     pub(in crate::kinesis) fn open(id: u64, opened_ms: i64, parents: Parents) -> Shard {
-        let id = ShardId(id);
-        let shard = OpenShard { id, epoch: 2, lane: Lane(0), start: HashKey(5), parents, opened_ms };
-        Shard::Open { id, range: HashRange { start: HashKey(5), end: HashKey(9) }, shard }
+        let shard =
+            OpenShard { id: ShardId(id), epoch: 2, lane: Lane(0), start: HashKey(5), parents, opened_ms };
+        Shard::Open { range: HashRange { start: HashKey(5), end: HashKey(9) }, shard }
     }
 
     pub(in crate::kinesis) fn closed(id: u64, opened_ms: i64, closed_ms: i64) -> Shard {
