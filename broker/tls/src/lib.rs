@@ -1,0 +1,1 @@
+//! Mutual TLS whose certificates are replaced while it runs.

@@ -1,0 +1,1 @@
+//! Millrace on real kind clusters, driven by real clients.

@@ -1,0 +1,1 @@
+//! The certificates of a Broker's servers, derived from a seed.

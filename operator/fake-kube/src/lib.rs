@@ -1,0 +1,1 @@
+//! A Kubernetes API server in memory, which fails where a test says.

@@ -1,0 +1,1 @@
+//! The operator: Brokers and Streams as Kubernetes resources.
