@@ -60,6 +60,10 @@ pub enum StreamState {
     /// Its lanes and map are being removed.
     #[n(2)]
     Deleting,
+    /// Its resource was deleted and its data is kept, for a stream of the same name that may come. Until then
+    /// nobody reads it or writes to it: to every API it is absent.
+    #[n(3)]
+    Retained,
 }
 
 /// What a user asks of a stream.
@@ -125,6 +129,15 @@ impl Default for StreamConfig {
 }
 
 impl StreamConfig {
+    /// This configuration for a stream that has had the configuration `before`. A count of shards that is new to
+    /// it is one to be reached; one that it was asked for before leaves shards that a user has split or merged
+    /// since then as they are.
+    pub fn following(self, before: &StreamConfig) -> StreamConfig {
+        let asked_anew = (before.mode, before.shards) != (self.mode, self.shards);
+        let rescale = self.mode == CapacityMode::Provisioned && (before.rescale || asked_anew);
+        StreamConfig { rescale, ..self }
+    }
+
     /// The configuration as it is stored apart from its entry: a version byte, then CBOR.
     pub fn encode(&self) -> Vec<u8> {
         cbor::versioned(FORMAT, self)
@@ -159,6 +172,18 @@ pub struct StreamEntry {
 }
 
 impl StreamEntry {
+    /// The entry of a [`StreamState::Retained`] stream that is asked for again with this configuration: the same
+    /// data. `has_map`: whether its shard map was made before it was deleted; without one it has never taken a
+    /// record, and its making goes on where it was left.
+    pub fn revived(&self, config: StreamConfig, has_map: bool) -> StreamEntry {
+        let (state, config) = match has_map {
+            true => (StreamState::Active, config.following(&self.config)),
+            // It begins with as many shards as it is asked to have.
+            false => (StreamState::Creating, StreamConfig { rescale: false, ..config }),
+        };
+        StreamEntry { state, config, ..self.clone() }
+    }
+
     /// The entry as it is stored: a version byte, then CBOR.
     pub fn encode(&self) -> Vec<u8> {
         cbor::versioned(FORMAT, self)
@@ -170,5 +195,52 @@ impl StreamEntry {
     /// When the format is a newer one, or the bytes are none of ours.
     pub fn decode(bytes: &[u8]) -> Result<StreamEntry, StoredFormatError> {
         cbor::read_versioned(FORMAT, bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn provisioned(shards: u32) -> StreamConfig {
+        StreamConfig { mode: CapacityMode::Provisioned, shards, ..StreamConfig::default() }
+    }
+
+    fn retained(config: StreamConfig) -> StreamEntry {
+        StreamEntry { data: DataId::from_random(7), state: StreamState::Retained, created_ms: 5, config }
+    }
+
+    #[test]
+    fn a_retained_stream_comes_back_with_its_data_and_the_new_configuration() {
+        let before = retained(provisioned(4));
+        let config = StreamConfig { retention_s: 48 * HOUR_S, ..provisioned(4) };
+        let revived = before.revived(config.clone(), true);
+        assert_eq!(revived, StreamEntry { state: StreamState::Active, config, ..before });
+    }
+
+    #[test]
+    fn a_retained_stream_is_brought_to_a_count_of_shards_only_if_it_is_another_one() {
+        let rescales = |before: StreamConfig, asked: StreamConfig| {
+            let config = retained(before).revived(asked.clone(), true).config;
+            assert_eq!(StreamConfig { rescale: false, ..config.clone() }, asked);
+            config.rescale
+        };
+        let default = StreamConfig::default();
+        assert!(!rescales(provisioned(4), provisioned(4)), "its user may have split shards by hand");
+        assert!(rescales(provisioned(4), provisioned(6)));
+        assert!(
+            rescales(StreamConfig { rescale: true, ..provisioned(4) }, provisioned(4)),
+            "not yet reached"
+        );
+        assert!(rescales(default.clone(), provisioned(default.shards)), "its load decided until now");
+        assert!(!rescales(provisioned(6), default), "its load decides from now on");
+    }
+
+    #[test]
+    fn a_stream_that_was_deleted_before_it_had_shards_is_made_with_the_count_asked_for_now() {
+        let before = retained(provisioned(4));
+        let revived = before.revived(provisioned(6), false);
+        assert_eq!((revived.state, &revived.data), (StreamState::Creating, &before.data));
+        assert_eq!(revived.config, provisioned(6));
     }
 }

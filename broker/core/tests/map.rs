@@ -321,7 +321,9 @@ proptest! {
     #[test]
     fn stream_entries_round_trip(
         data in any::<u128>(), created_ms in any::<i64>(), shards in any::<u32>(), retention_s in any::<u64>(),
-        state in prop::sample::select(&[StreamState::Creating, StreamState::Active, StreamState::Deleting][..]),
+        state in prop::sample::select(
+            &[StreamState::Creating, StreamState::Active, StreamState::Deleting, StreamState::Retained][..]
+        ),
         provisioned in any::<bool>(), limited in any::<bool>()
     ) {
         let mode = if provisioned { CapacityMode::Provisioned } else { CapacityMode::OnDemand };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::StreamExt;
-use millrace_core::{DataId, ShardMap, StreamEntry, keys};
+use millrace_core::{DataId, ShardMap, StreamEntry, StreamState, keys};
 use millrace_log::{Kv, KvEntry, KvError, KvEvent};
 use parking_lot::RwLock;
 use tokio::sync::watch;
@@ -176,8 +176,9 @@ impl Catalog {
 }
 
 impl Known {
+    /// A stream as it is known here. One whose data is only kept is absent, to the APIs and to other brokers.
     fn stream(&self, name: &(String, String)) -> Option<Arc<Stream>> {
-        let (entry, _) = self.streams.get(name)?;
+        let (entry, _) = self.streams.get(name).filter(|(entry, _)| entry.state != StreamState::Retained)?;
         let (namespace, name) = name.clone();
         let map = self.maps.get(&entry.data).map(|known| known.map.clone());
         Some(Arc::new(Stream { namespace, name, entry: entry.clone(), map }))

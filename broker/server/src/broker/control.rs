@@ -59,7 +59,8 @@ impl Inner {
         let bits = u128::from(clock.random()) << 64 | u128::from(clock.random());
         let data = DataId::from_random(bits);
         let created_ms = clock.now_ms();
-        let entry = StreamEntry { data: data.clone(), state: StreamState::Creating, created_ms, config };
+        let state = StreamState::Creating;
+        let entry = StreamEntry { data: data.clone(), state, created_ms, config: config.clone() };
         let key = keys::stream(namespace, name);
         match self.context.kv.create(&key, entry.encode().into()).await {
             Ok(revision) => {
@@ -69,9 +70,35 @@ impl Inner {
             // Also a conflict: a leader that was deposed may tell of one while the true one writes.
             Err(error) => match self.entry(&key).await? {
                 Some((found, _)) if found.data == data => Ok(()),
+                Some((found, revision)) if found.state == StreamState::Retained => {
+                    self.revive(name, &key, &found, revision, config).await
+                }
                 Some(_) => Err(ControlError::Exists(name.to_owned())),
                 None => Err(unavailable(&error)),
             },
+        }
+    }
+
+    /// Brings a stream back whose data was kept. A map that the controller makes at the same moment is found by
+    /// it again: it takes the stream from `Creating` to `Active`.
+    async fn revive(
+        &self,
+        name: &str,
+        key: &str,
+        kept: &StreamEntry,
+        revision: u64,
+        config: StreamConfig,
+    ) -> Result<(), ControlError> {
+        let map = self.context.catalog.fresh_map(&kept.data).await.map_err(|e| unavailable(&e))?;
+        let entry = kept.revived(config, map.is_some());
+        match self.context.kv.update(key, entry.encode().into(), revision).await {
+            Ok(revision) => {
+                self.context.catalog.wrote(key.to_owned(), entry.encode().into(), revision);
+                Ok(())
+            }
+            // Somebody has brought it back, or is removing it.
+            Err(KvError::Conflict) => Err(ControlError::Exists(name.to_owned())),
+            Err(error) => Err(unavailable(&error)),
         }
     }
 
@@ -104,7 +131,9 @@ impl Inner {
     ) -> Result<(), ControlError> {
         let key = keys::stream(namespace, name);
         loop {
-            let Some((before, revision)) = self.entry(&key).await? else {
+            let found = self.entry(&key).await?;
+            let found = found.filter(|(entry, _)| entry.state != StreamState::Retained);
+            let Some((before, revision)) = found else {
                 return Err(ControlError::NoStream(name.to_owned()));
             };
             let mut entry = before.clone();

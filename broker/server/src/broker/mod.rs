@@ -428,7 +428,8 @@ impl Broker {
         self.inner.shards(stream).await
     }
 
-    /// Makes a stream. It is `Creating` when this returns, and becomes `Active` soon after.
+    /// Makes a stream. It is `Creating` when this returns, and becomes `Active` soon after. If the data of a
+    /// stream of this name was kept, that stream comes back with this configuration.
     pub async fn create_stream(
         &self,
         namespace: &str,

@@ -76,6 +76,11 @@ impl Inner {
             if pending.is_empty() {
                 break;
             }
+            if self.context.catalog.stream_of(&stream.entry.data).is_none() {
+                let why = "the stream has been deleted meanwhile".to_owned();
+                settle_rest(&mut results, &pending, PutError::Unavailable(why));
+                break;
+            }
             pending.sort_unstable();
             let Some(pause) = patience.pause() else {
                 let why = "the shard's owner or its children were not known in time".to_owned();

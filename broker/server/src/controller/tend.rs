@@ -50,6 +50,7 @@ pub(super) async fn tend(shared: Arc<Shared>, stream: Arc<TendedStream>) {
             StreamState::Creating => create::create(&shared, &stream, &entry, revision).await,
             StreamState::Deleting => delete::delete(&shared, &stream, &entry, revision).await,
             StreamState::Active => memory.active(&shared, &stream, &entry, second).await,
+            StreamState::Retained => memory.retained(&shared, &entry).await,
         };
         memory.log(&stream, result);
     }
@@ -68,28 +69,37 @@ impl Memory {
         entry: &StreamEntry,
         second: bool,
     ) -> Result<(), StepError> {
-        let map = match shared.known.map(&entry.data) {
-            Some(map) => map,
-            None => match read_map(&*shared.kv, &entry.data).await? {
-                Some((map, revision)) => {
-                    shared.known.learn_map(&entry.data, map.clone(), revision);
-                    Arc::new(map)
-                }
-                None => return Err(StepError::MapLost),
-            },
-        };
-        let due = |at: Instant| at.elapsed() >= shared.settings.sweep_every;
-        let kept = self.lanes.as_ref();
-        if kept.is_none_or(|(kept, at)| !kept.are_of(&entry.config, map.lanes) || due(*at)) {
-            // Forgotten first: while a lane is missing, nothing is decided.
-            let kept = self.lanes.take().map(|(kept, _)| kept);
-            let kept = retain::keep_lanes(shared, entry, &map, kept.as_ref()).await?;
-            self.lanes = Some((kept, Instant::now()));
-        }
+        let map = map(shared, entry).await?.ok_or(StepError::MapLost)?;
+        self.keep(shared, entry, &map).await?;
         if second {
             self.decide(shared, stream, entry, &map).await?;
         }
-        if self.swept.is_none_or(due) {
+        self.sweep(shared, entry).await
+    }
+
+    /// A stream whose data is kept: retention goes on as it is configured, and nothing is decided. One that was
+    /// deleted before it had a map has no data.
+    async fn retained(&mut self, shared: &Shared, entry: &StreamEntry) -> Result<(), StepError> {
+        let Some(map) = map(shared, entry).await? else { return Ok(()) };
+        self.keep(shared, entry, &map).await?;
+        self.sweep(shared, entry).await
+    }
+
+    /// Keeps the lanes as they are configured. Before anything is decided: while a lane is missing, nothing is.
+    async fn keep(&mut self, shared: &Shared, entry: &StreamEntry, map: &ShardMap) -> Result<(), StepError> {
+        let due = |at: Instant| at.elapsed() >= shared.settings.sweep_every;
+        let kept = self.lanes.as_ref();
+        if kept.is_none_or(|(kept, at)| !kept.are_of(&entry.config, map.lanes) || due(*at)) {
+            let kept = self.lanes.take().map(|(kept, _)| kept);
+            let kept = retain::keep_lanes(shared, entry, map, kept.as_ref()).await?;
+            self.lanes = Some((kept, Instant::now()));
+        }
+        Ok(())
+    }
+
+    /// Forgets closed shards that retention has taken, now and then.
+    async fn sweep(&mut self, shared: &Shared, entry: &StreamEntry) -> Result<(), StepError> {
+        if self.swept.is_none_or(|at| at.elapsed() >= shared.settings.sweep_every) {
             retain::forget_closed(shared, entry).await?;
             self.swept = Some(Instant::now());
         }
@@ -180,6 +190,16 @@ impl Memory {
         }
         self.failed = failed;
     }
+}
+
+/// A stream's map, as it is known here or else as KV has it.
+async fn map(shared: &Shared, entry: &StreamEntry) -> Result<Option<Arc<ShardMap>>, StepError> {
+    if let Some(map) = shared.known.map(&entry.data) {
+        return Ok(Some(map));
+    }
+    let Some((map, revision)) = read_map(&*shared.kv, &entry.data).await? else { return Ok(None) };
+    shared.known.learn_map(&entry.data, map.clone(), revision);
+    Ok(Some(Arc::new(map)))
 }
 
 /// Notes that a stream has the shards it was asked to have. After a crash before this it is found again; a new

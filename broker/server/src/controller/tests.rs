@@ -302,6 +302,38 @@ async fn a_stream_that_rests_causes_no_writes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_retained_stream_keeps_its_data_and_retention_and_nothing_is_decided_on_it() {
+    let (world, _controller) = World::with_stream(8).await;
+    let shard = ShardAddress { data: data(), lane: Lane(0), shard: ShardId(0) };
+    world.client.append(&shard, 0, bytes::Bytes::from_static(b"kept")).await.unwrap();
+    world.change(|entry| entry.state = StreamState::Retained).await;
+    let (map, entry) = (world.map(), world.entry());
+    for load in [9 << 20, 0].into_iter().flat_map(|load| [load; 400]) {
+        world.beat(vec![hot(ShardId(2), load)]).await;
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!((world.map(), world.entry(), world.lanes().await), (map, entry, BTreeSet::from([0])));
+    assert_ne!(world.client.lane_state(&lane(0)).await.unwrap().bytes, 0);
+    world.change(|entry| entry.config.retention_s = 60).await;
+    sleep(Duration::from_secs(62)).await;
+    assert_eq!(world.client.lane_state(&lane(0)).await.unwrap().bytes, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_retained_before_it_is_made_is_left_unmade_until_it_comes_back() {
+    let world = World::new();
+    world.client.create(&key(), entry(StreamState::Retained, 8).encode().into()).await.unwrap();
+    let _controller = world.controller("c");
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!((world.state(), world.lanes().await), (Some(StreamState::Retained), BTreeSet::new()));
+    world
+        .change(|entry| *entry = entry.revived(StreamConfig { shards: 2, ..entry.config.clone() }, false))
+        .await;
+    world.until("it is made", |world| world.state() == Some(StreamState::Active)).await;
+    assert_eq!(world.map().open.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lane_that_is_lost_is_never_made_anew_and_its_stream_is_left_alone() {
     let (world, controller) = World::with_stream(20).await;
     controller.stop().await;

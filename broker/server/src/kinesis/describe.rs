@@ -44,7 +44,8 @@ impl From<CapacityMode> for StreamModeDetails {
 /// A stream's state, as clients wait for it.
 pub(super) fn status(stream: &Stream) -> &'static str {
     match (stream.entry.state, &stream.map) {
-        (StreamState::Deleting, _) => "DELETING",
+        // Brokers tell of no stream whose data is only kept: it was one a moment ago.
+        (StreamState::Deleting | StreamState::Retained, _) => "DELETING",
         (StreamState::Creating, _) | (StreamState::Active, None) => "CREATING",
         (StreamState::Active, Some(map)) => {
             let config = &stream.entry.config;

@@ -183,6 +183,16 @@ impl Api {
         data
     }
 
+    /// Changes a stream's entry as the operator does.
+    pub(crate) async fn change_entry(&self, namespace: &str, name: &str, change: impl Fn(&mut StreamEntry)) {
+        let connection = self.memory.connect("operator");
+        let key = keys::stream(namespace, name);
+        let found = connection.get(&key).await.unwrap().expect("the stream is there");
+        let mut entry = StreamEntry::decode(&found.value).unwrap();
+        change(&mut entry);
+        connection.update(&key, entry.encode().into(), found.revision).await.unwrap();
+    }
+
     /// Waits until the broker knows what `holds` asks for.
     pub(crate) async fn until(&self, holds: impl Fn() -> bool) {
         let mut changes = self.broker.changes();

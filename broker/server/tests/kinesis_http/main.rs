@@ -6,3 +6,4 @@ mod lists;
 mod records;
 mod refusals;
 mod reshards;
+mod retained;

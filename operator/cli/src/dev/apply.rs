@@ -114,10 +114,7 @@ pub async fn apply(broker: &Broker, wanted: &[Wanted], applied: &mut Applied) ->
             }
             Change::Configure(stream) => {
                 let config = stream.config.clone();
-                let set = move |present: &mut StreamConfig| {
-                    let rescale = present.rescale || present.shards != config.shards;
-                    *present = StreamConfig { rescale, ..config.clone() };
-                };
+                let set = move |present: &mut StreamConfig| *present = config.clone().following(present);
                 broker
                     .configure_stream(ANY_NAMESPACE, &stream.name, &set)
                     .await
