@@ -34,6 +34,9 @@ pub struct BrokerArgs {
     /// each namespace. Without it any signature passes, which is allowed on loopback only
     #[arg(long, env = "MILLRACE_CREDENTIALS")]
     credentials: Option<PathBuf>,
+    /// Where /health and /ready are answered, without authentication
+    #[arg(long, env = "MILLRACE_ADMIN_LISTEN")]
+    admin_listen: Option<SocketAddr>,
 }
 
 /// Serves until it is asked to stop.
@@ -58,6 +61,7 @@ pub async fn run(args: BrokerArgs) -> anyhow::Result<()> {
         peers: Some(PeerOptions { listen: args.peer_listen, peers: Arc::new(HttpPeers::default()) }),
         controller: args.control,
         credentials,
+        admin_listen: args.admin_listen,
     })
     .await
     .context("the broker can't start")?;

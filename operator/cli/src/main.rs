@@ -3,6 +3,7 @@
 // Nothing outside sees into a binary: `pub` says what a module offers to the others.
 #![allow(unreachable_pub)]
 
+mod admin;
 mod broker;
 mod client;
 mod credentials;

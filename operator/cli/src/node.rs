@@ -19,6 +19,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::BrokerAdmin;
+
 /// How long a request's body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// What the bodies of all requests under way may hold together, in bytes.
@@ -40,6 +42,8 @@ pub struct NodeOptions {
     pub controller: bool,
     /// Whose signatures are taken.
     pub credentials: Credentials,
+    /// Where probes are answered, if anywhere.
+    pub admin_listen: Option<SocketAddr>,
 }
 
 /// How other brokers reach a node.
@@ -57,6 +61,7 @@ pub struct Node {
     /// Where the APIs are served.
     pub address: SocketAddr,
     readiness: Readiness,
+    admin: Option<Arc<BrokerAdmin>>,
     controller: Option<Controller>,
     stop: CancellationToken,
     listeners: Vec<JoinHandle<()>>,
@@ -68,7 +73,12 @@ impl Node {
     /// # Errors
     /// With a sentence that says what is wrong and what to do.
     pub async fn start(options: NodeOptions) -> anyhow::Result<Node> {
+        let stop = CancellationToken::new();
         // The sockets first: an address in use should be told before anything else happens.
+        let admin = match options.admin_listen {
+            Some(address) => Some(BrokerAdmin::start(address, stop.clone()).await?),
+            None => None,
+        };
         let listener = bind(options.listen).await?;
         let address = listener.local_addr()?;
         let peer_listener = match &options.peers {
@@ -105,7 +115,6 @@ impl Node {
             let settings = ControllerSettings::default();
             Controller::start(ControllerParts { log, kv, heartbeats, clock, settings })
         });
-        let stop = CancellationToken::new();
         let mut listeners = Vec::new();
         if let Some(listener) = peer_listener {
             listeners.push(tokio::spawn(serve_peers(listener, broker.clone(), stop.clone())));
@@ -121,7 +130,7 @@ impl Node {
         let router = Arc::new(Router::new(vec![Arc::new(kinesis)], readiness.clone()));
         let stopping = stop.clone().cancelled_owned();
         listeners.push(tokio::spawn(http::serve(listener, router, ListenerConfig::default(), stopping)));
-        Ok(Node { broker, address, readiness, controller, stop, listeners })
+        Ok(Node { broker, address, readiness, admin, controller, stop, listeners })
     }
 
     /// The controller, if it runs here.
@@ -132,6 +141,9 @@ impl Node {
     /// From now on `GET /ready` answers 200.
     pub fn ready(&self) {
         self.readiness.set(true);
+        if let Some(admin) = &self.admin {
+            admin.serves(self.broker.clone());
+        }
     }
 
     /// Ends cleanly: no new requests, those under way are finished, the shards are handed over.
@@ -148,7 +160,11 @@ impl Node {
     }
 }
 
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+/// Opens a socket.
+///
+/// # Errors
+/// When the address can't be had.
+pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let hint = || format!("can't listen on {address}: another process may use it; choose another address");
     TcpListener::bind(address).await.with_context(hint)
 }

@@ -65,7 +65,10 @@ pub(super) async fn beat(broker: Arc<Inner>) {
         beat.loads = loads(&broker);
         let sent = Instant::now();
         match broker.heartbeats.beat(&key, beat.encode().into()).await {
-            Ok(()) => heard = sent,
+            Ok(()) => {
+                heard = sent;
+                broker.heard.note(sent);
+            }
             Err(error) => tracing::debug!(%error, "a beat was not heard"),
         }
     }

@@ -22,6 +22,7 @@ use history::History;
 use members::Members;
 use owned::OwnedShard;
 use owner::OwnerContext;
+use ready::Heard;
 use tasks::Tasks;
 
 pub use changes::Changes;
@@ -41,6 +42,7 @@ mod owner;
 mod peers;
 mod put;
 mod read;
+mod ready;
 mod reshards;
 mod serve;
 mod settings;
@@ -212,6 +214,7 @@ struct Inner {
     members: Members,
     peers: Arc<dyn Peers>,
     heartbeats: Arc<dyn Heartbeats>,
+    heard: Heard,
     history: History,
     owned: RwLock<BTreeMap<(DataId, ShardId), Arc<OwnedShard>>>,
     closed: Mutex<ClosedShards>,
@@ -314,6 +317,7 @@ impl Broker {
             members,
             peers,
             heartbeats,
+            heard: Heard::default(),
             history,
             owned: RwLock::default(),
             closed: Mutex::default(),
@@ -341,6 +345,15 @@ impl Broker {
     /// This run of this broker.
     pub fn id(&self) -> BrokerId {
         self.inner.context.me
+    }
+
+    /// Whether the broker can serve now: its log has taken its beats lately, and it is not about to stop. What it
+    /// has to know of streams and brokers it knew when [`Broker::start`] returned.
+    ///
+    /// # Errors
+    /// With why it can't, in one line.
+    pub fn ready(&self) -> Result<(), String> {
+        ready::ready(self.inner.members.is_leaving(), self.inner.heard.since())
     }
 
     /// Stops: tells the others first, finishes what is in flight, and hands the shards over.

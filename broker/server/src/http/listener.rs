@@ -118,7 +118,7 @@ fn protocol(config: &ListenerConfig) -> auto::Builder<TokioExecutor> {
 }
 
 /// What `accept` reports may concern one connection (it went away) or the process (no descriptors left).
-async fn pause_after(error: &io::Error) {
+pub(super) async fn pause_after(error: &io::Error) {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
     if !matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
         tracing::warn!(%error, "a connection can't be accepted");

@@ -1,0 +1,51 @@
+//! What a broker process says of itself to those who look after it.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use millrace_server::broker::Broker;
+use millrace_server::http::{Admin, serve_admin};
+use tokio_util::sync::CancellationToken;
+
+use crate::node::bind;
+
+/// The listener for probes of a broker process. It is there from the process's beginning to its end.
+pub struct BrokerAdmin {
+    /// Set once the broker has started and its listeners are open.
+    broker: OnceLock<Arc<Broker>>,
+    /// Cancelled when the process is to stop.
+    stopping: CancellationToken,
+}
+
+impl BrokerAdmin {
+    /// Listens at `address` until the process ends. `stopping`: from when on the broker is not ready any more.
+    ///
+    /// # Errors
+    /// When the address is in use.
+    pub async fn start(address: SocketAddr, stopping: CancellationToken) -> anyhow::Result<Arc<BrokerAdmin>> {
+        let listener = bind(address).await?;
+        let admin = Arc::new(BrokerAdmin { broker: OnceLock::new(), stopping });
+        tokio::spawn(serve_admin(listener, admin.clone(), CancellationToken::new()));
+        Ok(admin)
+    }
+
+    /// The broker that serves from now on.
+    pub fn serves(&self, broker: Arc<Broker>) {
+        // There is one broker in a process.
+        let _ = self.broker.set(broker);
+    }
+}
+
+#[async_trait]
+impl Admin for BrokerAdmin {
+    async fn ready(&self) -> Result<(), String> {
+        if self.stopping.is_cancelled() {
+            return Err("the broker is stopping".to_owned());
+        }
+        match self.broker.get() {
+            Some(broker) => broker.ready(),
+            None => Err("the broker is starting: it connects to its log".to_owned()),
+        }
+    }
+}
