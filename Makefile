@@ -54,7 +54,7 @@ lint: lint-hosts lint-deny ## Check form, lints, dependencies and generated file
 	cargo test --locked -p millrace-crds --test definitions
 
 .PHONY: crds
-crds: ## Write crds/generated/ anew
+crds: ## Write crds/generated/ and the chart's copy anew
 	MILLRACE_WRITE=1 cargo test --locked -p millrace-crds --test definitions
 
 .PHONY: tools

@@ -1,4 +1,4 @@
-//! The definitions as a whole: what lies in `crds/generated/`, and what an API server asks of a schema.
+//! The definitions as a whole: what lies in `crds/generated/` and in the chart, and what an API server asks of a schema.
 
 use std::path::Path;
 
@@ -6,26 +6,30 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use millrace_crds::definition::{definitions, file_name, yaml};
 use serde_json::Value;
 
+/// Where copies lie: here, and in the chart, which can hold no file from outside its folder.
+const FOLDERS: [&str; 2] = ["generated", "../charts/millrace/files/crds"];
+
 /// `MILLRACE_WRITE=1` (what `make crds` sets) writes the files instead of comparing them.
 #[test]
 fn the_generated_files_say_what_the_types_say() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("generated");
     let mut names: Vec<String> = definitions().iter().map(file_name).collect();
-    for definition in definitions() {
-        let file = folder.join(file_name(&definition));
-        if std::env::var_os("MILLRACE_WRITE").is_some() {
-            std::fs::write(&file, yaml(&definition)).expect("crds/generated can be written");
-        }
-        let there = std::fs::read_to_string(&file).unwrap_or_default();
-        assert!(there == yaml(&definition), "{} is stale: run `make crds`", file.display());
-    }
-    let mut there: Vec<String> = std::fs::read_dir(&folder)
-        .expect("crds/generated is there")
-        .map(|entry| entry.expect("a readable folder").file_name().to_string_lossy().into_owned())
-        .collect();
     names.sort();
-    there.sort();
-    assert_eq!(there, names, "crds/generated holds a file that no type makes: remove it");
+    for folder in FOLDERS.map(|folder| Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)) {
+        for definition in definitions() {
+            let file = folder.join(file_name(&definition));
+            if std::env::var_os("MILLRACE_WRITE").is_some() {
+                std::fs::write(&file, yaml(&definition)).expect("the folder can be written");
+            }
+            let there = std::fs::read_to_string(&file).unwrap_or_default();
+            assert!(there == yaml(&definition), "{} is stale: run `make crds`", file.display());
+        }
+        let mut there: Vec<String> = std::fs::read_dir(&folder)
+            .expect("the folder is there")
+            .map(|entry| entry.expect("a readable folder").file_name().to_string_lossy().into_owned())
+            .collect();
+        there.sort();
+        assert_eq!(there, names, "{} holds a file that no type makes: remove it", folder.display());
+    }
 }
 
 #[test]
