@@ -79,6 +79,12 @@ impl Lane {
         format!("MR_{data}_{}", self.0)
     }
 
+    /// The data and the lane that a JetStream stream of this name stores; `None` if it stores none.
+    pub fn parse_stream_name(name: &str) -> Option<(DataId, Lane)> {
+        let (data, lane) = name.strip_prefix("MR_")?.rsplit_once('_')?;
+        Some((data.parse().ok()?, Lane(lane.parse().ok()?)))
+    }
+
     /// The subjects of all shards in this lane of `data`.
     pub fn subjects(self, data: &DataId) -> String {
         format!("mr.{data}.{}.*", self.0)

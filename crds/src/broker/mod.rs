@@ -7,7 +7,7 @@ mod tests;
 pub use pods::{Scheduling, Service, ServiceType};
 
 use k8s_openapi::api::core::v1::ResourceRequirements;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -98,6 +98,9 @@ fn three() -> i32 {
         .field_path(".replicas"),
     validation = Rule::new("self.servers >= oldSelf.servers")
         .message("a server that goes takes replicas of streams along: servers can only be added")
+        .field_path(".servers"),
+    validation = Rule::new("oldSelf.servers > 1 || self.servers == 1")
+        .message("a single server keeps its streams in a form that no others can join: make another Broker with more")
         .field_path(".servers")
 )]
 pub struct Log {
@@ -207,4 +210,24 @@ pub struct BrokerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub endpoint: Option<String>,
+    /// The Secret with the first access key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub access_key_secret: Option<String>,
+    /// The certificates that log servers and brokers know each other by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificates: Option<CertificateStatus>,
+}
+
+/// The certificates that log servers and brokers know each other by.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateStatus {
+    /// A digest of what was put into Secrets.
+    #[schemars(length(max = 64))]
+    pub digest: String,
+    /// When they are replaced.
+    pub renew_at: Time,
+    /// When they end, if they are not replaced.
+    pub expire_at: Time,
 }

@@ -169,6 +169,19 @@ impl Finding {
         }
     }
 
+    /// One CamelCase word for it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Finding::Split { .. } => "Split",
+            Finding::HotKey { .. } => "HotKey",
+            Finding::AtMax { .. } => "AtMaxShards",
+            Finding::Merge { .. } => "Merge",
+            Finding::OutOfBounds { .. } => "OutOfBounds",
+            Finding::Resize { .. } => "Resize",
+            Finding::Refused { .. } => "Refused",
+        }
+    }
+
     /// Whether something is done about it. If not, it is found again each second as long as it lasts.
     pub fn acts(&self) -> bool {
         match self {

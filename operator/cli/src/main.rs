@@ -11,6 +11,7 @@ mod dev;
 mod lineage;
 mod merge;
 mod node;
+mod operator;
 mod put;
 mod resources;
 mod shards;
@@ -38,6 +39,8 @@ enum Command {
     Dev(dev::DevArgs),
     /// Run one broker of a cluster
     Broker(broker::BrokerArgs),
+    /// Look after the Brokers and Streams of a Kubernetes cluster
+    Operator(operator::OperatorArgs),
     /// Print the CustomResourceDefinitions
     Crds,
     /// Draw a stream's shards as a tree: who came from whom, and which part of the hash space each has
@@ -55,7 +58,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    log(matches!(cli.command, Command::Broker(_)));
+    log(matches!(cli.command, Command::Broker(_) | Command::Operator(_)));
     match run(cli.command).await {
         Ok(()) => ExitCode::SUCCESS,
         // `millrace tail … | head` has what it wanted.
@@ -71,6 +74,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Dev(args) => dev::run(args).await,
         Command::Broker(args) => broker::run(args).await,
+        Command::Operator(args) => operator::run(args).await,
         Command::Crds => Ok(std::io::stdout().write_all(millrace_crds::definitions_yaml().as_bytes())?),
         Command::Shards(args) => shards::run(args).await,
         Command::Put(args) => put::run(args).await,

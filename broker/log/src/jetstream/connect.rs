@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_nats::{ConnectOptions, ServerAddr};
+use millrace_tls::Tls;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{JetStream, Settings};
@@ -24,13 +25,14 @@ pub struct ConnectSettings {
     pub name: String,
     /// How long to try until one answers and JetStream is ready.
     pub deadline: Duration,
-    /// TLS, credentials and the like, on which the rest is set; none by default.
-    pub options: Option<fn() -> ConnectOptions>,
+    /// Mutual TLS with the servers, whose certificates have to be good for the hosts in their addresses; none by
+    /// default. Each new connection takes the identity of its moment.
+    pub tls: Option<Tls>,
 }
 
 impl Default for ConnectSettings {
     fn default() -> ConnectSettings {
-        ConnectSettings { name: "millrace".into(), deadline: Duration::from_secs(30), options: None }
+        ConnectSettings { name: "millrace".into(), deadline: Duration::from_secs(30), tls: None }
     }
 }
 
@@ -38,7 +40,7 @@ impl Default for ConnectSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// An address that can't be read.
-    #[error("{url:?} is no address of a NATS server: {reason}; write nats://host:4222")]
+    #[error("{url:?} is no address of a NATS server: {reason}; write nats://host:4222, or tls://host:4222")]
     Address {
         /// The address.
         url: String,
@@ -132,9 +134,15 @@ fn addresses(urls: &[String]) -> Result<Vec<ServerAddr>, ConnectError> {
 }
 
 fn options(connect: &ConnectSettings) -> ConnectOptions {
-    connect
-        .options
-        .map_or_else(ConnectOptions::new, |options| options())
+    let options = match &connect.tls {
+        // Servers tell of each other by bare addresses, for which no certificate is good.
+        Some(tls) => ConnectOptions::new()
+            .require_tls(true)
+            .tls_client_config((*tls.client_config(&[])).clone())
+            .ignore_discovered_servers(),
+        None => ConnectOptions::new(),
+    };
+    options
         .name(&connect.name)
         .max_reconnects(None)
         .reconnect_delay_callback(reconnect_delay)

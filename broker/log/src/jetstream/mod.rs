@@ -15,6 +15,7 @@ mod known;
 mod kv;
 mod lane;
 mod read;
+mod usage;
 mod watch;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub use heartbeats::JetStreamHeartbeats;
 use inbox::Inbox;
 pub use kv::JetStreamKv;
 pub use lane::JetStreamLog;
+pub use usage::StreamUsage;
 
 /// How the log is used.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::Told;
+use super::{Failure, Told};
 
 /// How many findings of each stream are kept.
 const FINDINGS_KEPT: usize = 100;
@@ -27,9 +27,15 @@ pub(super) struct TendedStream {
     /// Told when the entry or the map has changed.
     pub(super) changed: Notify,
     findings: Mutex<VecDeque<Told>>,
+    failure: Mutex<Option<Failure>>,
 }
 
 impl TendedStream {
+    /// Notes why it is not tended, or that it is.
+    pub(super) fn fail(&self, failure: Option<Failure>) {
+        *self.failure.lock() = failure;
+    }
+
     /// The entry as it was last told, and its revision.
     pub(super) fn entry(&self) -> Option<(StreamEntry, u64)> {
         self.entry.lock().clone()
@@ -111,6 +117,7 @@ impl Known {
             entry: Mutex::new(Some((entry, found.revision))),
             changed: Notify::new(),
             findings: Mutex::default(),
+            failure: Mutex::default(),
         });
         state.streams.insert(found.key.clone(), stream.clone());
         Some(stream)
@@ -175,6 +182,11 @@ impl Known {
             return None;
         }
         Some(state.brokers.values().filter_map(|broker| broker.loads.get(data).cloned()).collect())
+    }
+
+    pub(super) fn failure(&self, namespace: &str, name: &str) -> Option<Failure> {
+        let state = self.state.lock();
+        state.streams.get(&keys::stream(namespace, name))?.failure.lock().clone()
     }
 
     pub(super) fn why(&self, namespace: &str, name: &str) -> Vec<Told> {

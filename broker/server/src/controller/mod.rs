@@ -81,6 +81,15 @@ pub struct Told {
     pub applies: bool,
 }
 
+/// Why a stream is not tended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Whether what was stored is gone: nothing is tried again by itself then.
+    pub lost: bool,
+    /// A sentence.
+    pub message: String,
+}
+
 /// What the controller's tasks share.
 struct Shared {
     log: Arc<dyn Log>,
@@ -89,6 +98,8 @@ struct Shared {
     settings: ControllerSettings,
     known: Known,
     decisions: broadcast::Sender<Told>,
+    /// Namespace and name of streams that have begun or ceased to fail.
+    failures: broadcast::Sender<(String, String)>,
 }
 
 /// A running controller. Its tasks end when it is stopped or dropped.
@@ -102,7 +113,9 @@ impl Controller {
     pub fn start(parts: ControllerParts) -> Controller {
         let ControllerParts { log, kv, heartbeats, clock, settings } = parts;
         let (decisions, _) = broadcast::channel(DECISIONS_KEPT);
-        let shared = Arc::new(Shared { log, kv, clock, settings, known: Known::default(), decisions });
+        let (failures, _) = broadcast::channel(DECISIONS_KEPT);
+        let known = Known::default();
+        let shared = Arc::new(Shared { log, kv, clock, settings, known, decisions, failures });
         let task = tokio::spawn(run(shared.clone(), heartbeats));
         Controller { shared, task: Mutex::new(Some(task)) }
     }
@@ -119,6 +132,16 @@ impl Controller {
     /// What was found about a stream lately, oldest first: at most the last 100.
     pub fn why(&self, namespace: &str, name: &str) -> Vec<Told> {
         self.shared.known.why(namespace, name)
+    }
+
+    /// Why a stream is not tended, if it is not.
+    pub fn failure(&self, namespace: &str, name: &str) -> Option<Failure> {
+        self.shared.known.failure(namespace, name)
+    }
+
+    /// Namespace and name of each stream that begins to fail, fails otherwise or ceases to fail from now on.
+    pub fn failures(&self) -> broadcast::Receiver<(String, String)> {
+        self.shared.failures.subscribe()
     }
 
     /// Everything that is found from now on, about any stream.

@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::intents::{IntentError, apply_actions, read_map};
 use super::step::StepError;
-use super::{Shared, TendedStream, Told, create, delete, retain};
+use super::{Failure, Shared, TendedStream, Told, create, delete, retain};
 
 /// A finding about which nothing is done is told again after this time, in milliseconds.
 const TELL_AGAIN_MS: i64 = 300_000;
@@ -52,7 +52,7 @@ pub(super) async fn tend(shared: Arc<Shared>, stream: Arc<TendedStream>) {
             StreamState::Active => memory.active(&shared, &stream, &entry, second).await,
             StreamState::Retained => memory.retained(&shared, &entry).await,
         };
-        memory.log(&stream, result);
+        memory.tell_failure(&shared, &stream, result);
     }
 }
 
@@ -172,22 +172,24 @@ impl Memory {
         let _ = shared.decisions.send(told);
     }
 
-    /// Logs a failure when it begins and when it has become another.
-    fn log(&mut self, stream: &TendedStream, result: Result<(), StepError>) {
+    /// Tells of a failure when it begins, when it has become another and when it is over.
+    fn tell_failure(&mut self, shared: &Shared, stream: &TendedStream, result: Result<(), StepError>) {
         let (namespace, name) = (&stream.namespace, &stream.name);
         let failed = result.as_ref().err().map(ToString::to_string);
         if failed == self.failed {
             return;
         }
-        match result {
-            Ok(()) => tracing::info!(namespace, stream = name, "the stream is tended again"),
-            Err(error @ (StepError::DataLost { .. } | StepError::MapLost)) => {
-                tracing::error!(namespace, stream = name, "{error}");
-            }
-            Err(error) => {
+        let lost = matches!(result, Err(StepError::DataLost { .. } | StepError::MapLost));
+        match &failed {
+            None => tracing::info!(namespace, stream = name, "the stream is tended again"),
+            Some(error) if lost => tracing::error!(namespace, stream = name, "{error}"),
+            Some(error) => {
                 tracing::warn!(namespace, stream = name, "{error}: tried again until it succeeds");
             }
         }
+        stream.fail(failed.clone().map(|message| Failure { lost, message }));
+        // Nobody may be listening.
+        let _ = shared.failures.send((namespace.clone(), name.clone()));
         self.failed = failed;
     }
 }

@@ -1,0 +1,219 @@
+//! What is said of a Broker in its status. Pure.
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+use millrace_crds::broker::{Broker, BrokerStatus, CertificateStatus};
+use millrace_crds::condition::{self, Finding, Kind};
+
+use super::build::Component;
+use super::names::Names;
+use super::pods::{PodFacts, Trouble};
+use super::resolve::{Live, is_waiting};
+use super::roll;
+use crate::links::Usage;
+use crate::settings::Settings;
+
+/// From here on a log is said to be full soon, in per cent.
+pub const FULL_SOON_PERCENT: u64 = 75;
+/// The annotation that makes a storage class the cluster's default.
+const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
+
+/// What was found out about a Broker in one round.
+pub struct Findings<'a> {
+    /// The Broker.
+    pub broker: &'a Broker,
+    /// What is there of it.
+    pub live: &'a Live,
+    /// What keeps us from making it as it should be.
+    pub problem: Option<Problem>,
+    /// Whether the operator is connected to its log.
+    pub linked: bool,
+    /// How full its log is.
+    pub usage: Option<Usage>,
+    /// The certificates that were put into Secrets.
+    pub certificates: Option<CertificateStatus>,
+}
+
+/// What keeps us from making a Broker as it should be; somebody has to help.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// One CamelCase word.
+    pub reason: &'static str,
+    /// A sentence that says what to do.
+    pub message: String,
+}
+
+/// Where a Broker stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It serves as its spec says.
+    Serving(String),
+    /// It is on its way there.
+    Underway(Problem),
+    /// It will not get there by itself.
+    Stuck(Problem),
+}
+
+/// Where a Broker stands: the first thing that is not as it should be.
+pub fn state(found: &Findings<'_>, names: &Names, settings: &Settings) -> State {
+    let spec = &found.broker.spec;
+    let live = found.live;
+    let stuck = |reason, message: String| State::Stuck(Problem { reason, message });
+    let underway = |reason, message: String| State::Underway(Problem { reason, message });
+    if let Some(problem) = &found.problem {
+        return State::Stuck(problem.clone());
+    }
+    for claim in live.claims.iter().filter(|claim| is_waiting(claim)) {
+        if let Some(message) = missing_class(claim, live.storage_classes.as_deref().unwrap_or_default()) {
+            return stuck("StorageClassMissing", message);
+        }
+    }
+    for pod in live.pods.iter().filter(|pod| !pod.ready) {
+        match &pod.trouble {
+            Some(Trouble::Unschedulable { why }) => {
+                return underway("Unschedulable", format!("No node takes pod {}: {why}", pod.name));
+            }
+            Some(trouble) => return stuck(trouble_reason(trouble), trouble_message(pod, trouble)),
+            None => {}
+        }
+    }
+    let ready = |component| live.pods_of(component).filter(|pod| pod.ready).count();
+    let (servers, brokers) = (ready(Component::Log), ready(Component::Broker));
+    if servers < usize::try_from(spec.log.servers).unwrap_or(0) {
+        let message = format!("{servers} of {} log servers are ready.", spec.log.servers);
+        return underway("LogStarting", message);
+    }
+    if !found.linked {
+        return underway("Connecting", "The operator connects to the log servers.".to_owned());
+    }
+    if brokers < usize::try_from(spec.replicas).unwrap_or(0) {
+        return underway("BrokersStarting", format!("{brokers} of {} brokers are ready.", spec.replicas));
+    }
+    for component in [Component::Log, Component::Broker] {
+        let outdated = roll::outdated(live, component);
+        if outdated > 0 || live.revision(component).is_none() {
+            let message = format!("{outdated} {} pods are still to be replaced.", component.label());
+            return underway("Rolling", message);
+        }
+    }
+    let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
+    State::Serving(format!(
+        "{} and {} serve at {}.",
+        count(servers, "log server"),
+        count(brokers, "broker"),
+        names.endpoint(spec.service.port, settings)
+    ))
+}
+
+/// The status.
+pub fn status(found: &Findings<'_>, names: &Names, settings: &Settings, now: &Time) -> BrokerStatus {
+    let spec = &found.broker.spec;
+    let generation = found.broker.metadata.generation.unwrap_or_default();
+    let before = found.broker.status.clone().unwrap_or_default();
+    let ready = |component| found.live.pods_of(component).filter(|pod| pod.ready).count();
+    let mut conditions = before.conditions;
+    let state = state(found, names, settings);
+    let finding = match &state {
+        State::Serving(message) => Finding { status: true, reason: "Serving", message: message.clone() },
+        State::Underway(problem) | State::Stuck(problem) => problem.finding(false),
+    };
+    condition::set(&mut conditions, Kind::Ready, finding, generation, now);
+    let (underway, stuck) = match state {
+        State::Serving(_) => (None, None),
+        State::Underway(problem) => (Some(problem), None),
+        State::Stuck(problem) => (None, Some(problem)),
+    };
+    let abnormal =
+        [(Kind::Reconciling, underway), (Kind::Stalled, stuck), (Kind::StorageFull, full(found.usage))];
+    for (kind, problem) in abnormal {
+        match problem {
+            Some(problem) => condition::set(&mut conditions, kind, problem.finding(true), generation, now),
+            None => condition::clear(&mut conditions, kind),
+        }
+    }
+    BrokerStatus {
+        observed_generation: Some(generation),
+        conditions,
+        ready_log_servers: i32::try_from(ready(Component::Log)).ok(),
+        ready_brokers: i32::try_from(ready(Component::Broker)).ok(),
+        durability: Some(spec.durability),
+        endpoint: Some(names.endpoint(spec.service.port, settings)),
+        access_key_secret: Some(names.root_access_key()),
+        certificates: found.certificates.clone().or(before.certificates),
+    }
+}
+
+impl Problem {
+    fn finding(&self, status: bool) -> Finding {
+        Finding { status, reason: self.reason, message: self.message.clone() }
+    }
+}
+
+/// In steps of five per cent, so that a status is not written anew with each record.
+fn full(usage: Option<Usage>) -> Option<Problem> {
+    let percent = usage.map(|usage| usage.percent()).filter(|percent| *percent >= FULL_SOON_PERCENT)?;
+    Some(Problem {
+        reason: "LogFull",
+        message: format!(
+            "The log servers are {} % full: raise spec.log.storage.size, or lower quotas and retention of Streams.",
+            percent / 5 * 5
+        ),
+    })
+}
+
+/// Why a claim gets no volume, if it is for want of its storage class.
+fn missing_class(claim: &PersistentVolumeClaim, classes: &[StorageClass]) -> Option<String> {
+    let mut names: Vec<String> = classes.iter().map(ResourceExt::name_any).collect();
+    names.sort();
+    let there_are = match names.is_empty() {
+        true => "the cluster has none".to_owned(),
+        false => format!("the cluster has {}", names.join(", ")),
+    };
+    let asked = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref());
+    let claim = claim.name_any();
+    match asked {
+        Some("") => None,
+        Some(class) if names.iter().any(|name| name == class) => None,
+        Some(class) => Some(format!(
+            "Volume {claim} waits for storage class {class}, which does not exist; {there_are}: create it, or \
+             delete this Broker and make it again with another spec.log.storage.storageClassName."
+        )),
+        None if classes
+            .iter()
+            .any(|class| class.annotations().get(DEFAULT_CLASS).is_some_and(|is| is == "true")) =>
+        {
+            None
+        }
+        None => Some(format!(
+            "Volume {claim} waits for the cluster's default storage class, and none is the default; {there_are}: \
+             make one the default, or make this Broker again with spec.log.storage.storageClassName."
+        )),
+    }
+}
+
+fn trouble_reason(trouble: &Trouble) -> &'static str {
+    match trouble {
+        Trouble::Image { .. } => "ImageUnavailable",
+        Trouble::Crash { .. } => "Crashing",
+        Trouble::Container { .. } => "ContainerNotMade",
+        Trouble::Unschedulable { .. } => "Unschedulable",
+    }
+}
+
+fn trouble_message(pod: &PodFacts, trouble: &Trouble) -> String {
+    let name = &pod.name;
+    match trouble {
+        Trouble::Image { image, why } => format!(
+            "Pod {name} can't get its image {image}: {why}. Correct the image in the chart's values, or give the \
+             nodes access to its registry."
+        ),
+        Trouble::Crash { container, why } => format!(
+            "Container {container} of pod {name} ends again and again ({why}): kubectl logs {name} -c {container} \
+             --previous tells why."
+        ),
+        Trouble::Container { why } => format!("A container of pod {name} can't be made: {why}."),
+        Trouble::Unschedulable { why } => format!("No node takes pod {name}: {why}"),
+    }
+}
