@@ -5,6 +5,7 @@ pub mod clock;
 pub mod controller;
 pub mod http;
 pub mod kinesis;
+pub mod metrics;
 pub mod peer_http;
 pub mod sabotage;
 pub mod sigv4;

@@ -10,22 +10,34 @@ use tokio_util::sync::CancellationToken;
 
 use crate::node::bind;
 
+/// How those who look after a process reach it.
+pub struct AdminOptions {
+    /// Where probes are answered.
+    pub listen: SocketAddr,
+    /// Whether metrics are told there.
+    pub metrics: bool,
+}
+
 /// The listener for probes of a broker process. It is there from the process's beginning to its end.
 pub struct BrokerAdmin {
     /// Set once the broker has started and its listeners are open.
     broker: OnceLock<Arc<Broker>>,
     /// Cancelled when the process is to stop.
     stopping: CancellationToken,
+    metrics: bool,
 }
 
 impl BrokerAdmin {
-    /// Listens at `address` until the process ends. `stopping`: from when on the broker is not ready any more.
+    /// Listens where it is told until the process ends. `stopping`: from when on the broker is not ready any more.
     ///
     /// # Errors
     /// When the address is in use.
-    pub async fn start(address: SocketAddr, stopping: CancellationToken) -> anyhow::Result<Arc<BrokerAdmin>> {
-        let listener = bind(address).await?;
-        let admin = Arc::new(BrokerAdmin { broker: OnceLock::new(), stopping });
+    pub async fn start(
+        options: &AdminOptions,
+        stopping: CancellationToken,
+    ) -> anyhow::Result<Arc<BrokerAdmin>> {
+        let listener = bind(options.listen).await?;
+        let admin = Arc::new(BrokerAdmin { broker: OnceLock::new(), stopping, metrics: options.metrics });
         tokio::spawn(serve_admin(listener, admin.clone(), CancellationToken::new()));
         Ok(admin)
     }
@@ -47,5 +59,9 @@ impl Admin for BrokerAdmin {
             Some(broker) => broker.ready(),
             None => Err("the broker is starting: it connects to its log".to_owned()),
         }
+    }
+
+    async fn metrics(&self) -> Option<String> {
+        self.metrics.then(|| self.broker.get().map_or_else(String::new, |broker| broker.render_metrics()))
     }
 }

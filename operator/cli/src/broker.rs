@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use millrace_server::peer_http::HttpPeers;
 use millrace_server::sigv4::Credentials;
 
+use crate::admin::AdminOptions;
 use crate::credentials;
 use crate::node::{Node, NodeOptions, PeerOptions, asked_to_stop};
 
@@ -37,6 +38,9 @@ pub struct BrokerArgs {
     /// Where /health and /ready are answered, without authentication
     #[arg(long, env = "MILLRACE_ADMIN_LISTEN")]
     admin_listen: Option<SocketAddr>,
+    /// Tell metrics in the text format of Prometheus at /metrics, beside /health
+    #[arg(long, env = "MILLRACE_METRICS", requires = "admin_listen")]
+    metrics: bool,
 }
 
 /// Serves until it is asked to stop.
@@ -61,7 +65,7 @@ pub async fn run(args: BrokerArgs) -> anyhow::Result<()> {
         peers: Some(PeerOptions { listen: args.peer_listen, peers: Arc::new(HttpPeers::default()) }),
         controller: args.control,
         credentials,
-        admin_listen: args.admin_listen,
+        admin: args.admin_listen.map(|listen| AdminOptions { listen, metrics: args.metrics }),
     })
     .await
     .context("the broker can't start")?;

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -19,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::BrokerAdmin;
+use crate::admin::{AdminOptions, BrokerAdmin};
 
 /// How long a request's body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -43,7 +44,7 @@ pub struct NodeOptions {
     /// Whose signatures are taken.
     pub credentials: Credentials,
     /// Where probes are answered, if anywhere.
-    pub admin_listen: Option<SocketAddr>,
+    pub admin: Option<AdminOptions>,
 }
 
 /// How other brokers reach a node.
@@ -75,8 +76,8 @@ impl Node {
     pub async fn start(options: NodeOptions) -> anyhow::Result<Node> {
         let stop = CancellationToken::new();
         // The sockets first: an address in use should be told before anything else happens.
-        let admin = match options.admin_listen {
-            Some(address) => Some(BrokerAdmin::start(address, stop.clone()).await?),
+        let admin = match &options.admin {
+            Some(admin) => Some(BrokerAdmin::start(admin, stop.clone()).await?),
             None => None,
         };
         let listener = bind(options.listen).await?;
@@ -125,6 +126,15 @@ impl Node {
             timeout: BODY_TIMEOUT,
             budget: BodyBudget::new(BODIES_BYTES),
         };
+        let bodies = limits.budget.clone();
+        let metrics = broker.metrics();
+        metrics.ask("millrace_bodies_bytes", "What bodies of requests under way hold.", move || {
+            bodies.used_bytes() as f64
+        });
+        let nats = jetstream.client().statistics();
+        metrics.ask("millrace_nats_connects", "How often the connection to NATS was made.", move || {
+            nats.connects.load(Ordering::Relaxed) as f64
+        });
         let verifier = Arc::new(Verifier::new(options.credentials));
         let kinesis = Kinesis::new(broker.clone(), verifier, limits);
         let router = Arc::new(Router::new(vec![Arc::new(kinesis)], readiness.clone()));

@@ -167,6 +167,12 @@ impl Catalog {
         known.names.get(data).and_then(|name| known.stream(name))
     }
 
+    /// The streams of all namespaces.
+    pub(crate) fn all(&self) -> Vec<Arc<Stream>> {
+        let known = self.known.read();
+        known.streams.keys().filter_map(|name| known.stream(name)).collect()
+    }
+
     pub(crate) fn streams(&self, namespace: &str) -> Vec<Arc<Stream>> {
         let known = self.known.read();
         let from = (namespace.to_owned(), String::new());

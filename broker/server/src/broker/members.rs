@@ -104,6 +104,12 @@ impl Members {
         }
     }
 
+    /// How many other brokers are alive.
+    pub(crate) fn peers(&self) -> usize {
+        let state = self.state.read();
+        state.iter().filter(|(id, (_, at))| **id != self.me.id && at.elapsed() < self.alive_for).count()
+    }
+
     /// Whether this broker owns the shard, as far as it knows.
     pub(crate) fn is_mine(&self, data: &DataId, shard: ShardId) -> bool {
         self.owner(data, shard).is_some_and(|owner| owner.id == self.me.id)

@@ -17,6 +17,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
+use crate::metrics::Metrics;
 use catalog::Catalog;
 use history::History;
 use members::Members;
@@ -34,6 +35,7 @@ mod beats;
 mod catalog;
 mod changes;
 mod control;
+mod figures;
 mod history;
 mod limits;
 mod members;
@@ -308,6 +310,7 @@ impl Broker {
             catalog,
             kv,
             settings,
+            metrics: Arc::default(),
             pack_ids: AtomicU64::new(1),
             tails_bytes: AtomicUsize::new(0),
         });
@@ -317,13 +320,14 @@ impl Broker {
             members,
             peers,
             heartbeats,
-            heard: Heard::default(),
+            heard: Heard::new(),
             history,
             owned: RwLock::default(),
             closed: Mutex::default(),
             tasks: Arc::downgrade(&tasks),
         });
         let broker = Broker { inner: inner.clone(), tasks, token_key };
+        figures::register(&inner);
         let (known, mut is_known) = watch::channel(false);
         let (met, mut has_met) = watch::channel(false);
         broker.tasks.spawn(inner.context.catalog.clone().follow(known));
@@ -354,6 +358,16 @@ impl Broker {
     /// With why it can't, in one line.
     pub fn ready(&self) -> Result<(), String> {
         ready::ready(self.inner.members.is_leaving(), self.inner.heard.since())
+    }
+
+    /// What this broker counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.context.metrics
+    }
+
+    /// What this broker counts, in the text format of Prometheus.
+    pub fn render_metrics(&self) -> String {
+        self.inner.context.metrics.render(&self.inner.context.catalog.all())
     }
 
     /// Stops: tells the others first, finishes what is in flight, and hands the shards over.
@@ -423,7 +437,9 @@ impl Broker {
         max_bytes: usize,
     ) -> Result<ReadBatch, ReadError> {
         let wanted = read::Wanted { from, not_before_ms, max_records, max_bytes };
-        self.inner.read(stream, shard, wanted).await
+        let batch = self.inner.read(stream, shard, wanted).await?;
+        self.inner.context.metrics.read(&batch);
+        Ok(batch)
     }
 
     /// The place after a shard's newest record, from its owner: `LATEST`.

@@ -12,11 +12,13 @@ use millrace_core::pack::{MAX_PACK_BYTES, PackBuilder, close_pack};
 use millrace_core::{BrokerId, Epoch, Position};
 use millrace_log::Log;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::catalog::Catalog;
 use super::owned::{Batch, Command, Outcome, OwnedShard, Stop};
 use super::settings::Settings;
 use crate::clock::Clock;
+use crate::metrics::Metrics;
 use crate::sabotage::{self, Bug};
 
 /// What all owners of a broker share.
@@ -27,6 +29,7 @@ pub(crate) struct OwnerContext {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) kv: Arc<dyn millrace_log::Kv>,
     pub(crate) settings: Settings,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) pack_ids: AtomicU64,
     pub(crate) tails_bytes: AtomicUsize,
 }
@@ -176,7 +179,9 @@ impl Owner {
             }
             parts.push(count);
         }
-        let result = self.store(pack_id, builder.finish(), arrival_ms, false).await;
+        let pack = builder.finish();
+        let (bytes, began) = (pack.len(), Instant::now());
+        let result = self.store(pack_id, pack, arrival_ms, false).await;
         let sequence = match result {
             Ok(sequence) => sequence,
             Err(stop @ (Stop::Ended | Stop::NotOwner)) => return self.fail(queue, &stop),
@@ -186,6 +191,7 @@ impl Owner {
                 return self.fail(&mut failed, &stop);
             }
         };
+        self.context.metrics.appended(bytes, parts.iter().sum(), began.elapsed());
         self.count(queue, &parts);
         let mut index = 0;
         for count in parts {

@@ -94,7 +94,9 @@ impl Inner {
             }
         }
         let missing = || Err(PutError::Unavailable("the record was not brought anywhere".to_owned()));
-        results.into_iter().map(|result| result.unwrap_or_else(missing)).collect()
+        let results: Vec<_> = results.into_iter().map(|result| result.unwrap_or_else(missing)).collect();
+        self.context.metrics.put(stream, &incoming.records, &results);
+        results
     }
 
     /// Which broker gets which records.
@@ -163,6 +165,7 @@ impl Inner {
         let every = |outcome: Outcome| {
             shards.iter().map(|(_, indices)| vec![outcome.clone(); indices.len()]).collect::<Vec<_>>()
         };
+        self.context.metrics.forwarded(shards.iter().map(|(_, indices)| indices.len()).sum());
         let request = peers::append_request(self.context.me, &stream.entry.data, shards, incoming);
         let answer = match timeout_at(deadline, self.peers.ask(owner, request)).await {
             Ok(Ok(answer)) => peers::read_append_answer(&answer),

@@ -10,18 +10,30 @@ use tokio::time::Instant;
 pub(super) const SILENT_FOR: Duration = Duration::from_secs(10);
 
 /// When the log last took a beat of this broker.
-#[derive(Default)]
-pub(super) struct Heard(Mutex<Option<Instant>>);
+pub(super) struct Heard {
+    began: Instant,
+    at: Mutex<Option<Instant>>,
+}
 
 impl Heard {
+    /// A broker that begins now.
+    pub(super) fn new() -> Heard {
+        Heard { began: Instant::now(), at: Mutex::new(None) }
+    }
+
     /// Notes a beat that was sent at `sent` and has been taken.
     pub(super) fn note(&self, sent: Instant) {
-        *self.0.lock() = Some(sent);
+        *self.at.lock() = Some(sent);
     }
 
     /// How long ago that was; `None` before the first one.
     pub(super) fn since(&self) -> Option<Duration> {
-        self.0.lock().map(|at| at.elapsed())
+        self.at.lock().map(|at| at.elapsed())
+    }
+
+    /// How long ago that was, or the broker's beginning.
+    pub(super) fn age(&self) -> Duration {
+        self.since().unwrap_or_else(|| self.began.elapsed())
     }
 }
 
@@ -44,7 +56,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_broker_is_ready_while_its_beats_are_taken_and_for_ten_seconds_more() {
-        let heard = Heard::default();
+        let heard = Heard::new();
         assert!(ready(false, heard.since()).unwrap_err().contains("starting"));
         heard.note(Instant::now());
         assert_eq!(ready(false, heard.since()), Ok(()));

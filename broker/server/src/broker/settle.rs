@@ -11,6 +11,7 @@ use super::owner::{Held, Owner};
 use super::reshards;
 use super::settings::Patience;
 use super::tail::TailPack;
+use crate::metrics::Settled;
 use crate::sabotage::{self, Bug};
 
 /// What the first message after the one that an append was conditional on says about it.
@@ -126,6 +127,27 @@ impl Owner {
         arrival_ms: i64,
         closes: bool,
     ) -> Result<u64, Stop> {
+        let mut doubted = false;
+        let result = self.settle(pack_id, pack, arrival_ms, closes, &mut doubted).await;
+        if doubted {
+            self.context.metrics.settled(match &result {
+                Ok(_) => Settled::Stored,
+                Err(Stop::Ended | Stop::NotOwner | Stop::Full) => Settled::NotStored,
+                Err(Stop::Unavailable(_)) => Settled::Unknown,
+            });
+        }
+        result
+    }
+
+    /// `doubted`: set once an attempt is not simply acknowledged, or refused for want of space.
+    async fn settle(
+        &mut self,
+        pack_id: u64,
+        pack: Bytes,
+        arrival_ms: i64,
+        closes: bool,
+        doubted: &mut bool,
+    ) -> Result<u64, Stop> {
         #[cfg_attr(not(feature = "sabotage"), expect(unused_mut))]
         let Some(mut held) = self.held else { return Err(Stop::NotOwner) };
         let address = self.shard.address.clone();
@@ -151,6 +173,7 @@ impl Owner {
                     false
                 }
             };
+            *doubted = true;
             // Never append elsewhere, and never with another condition, before this is known: what stands
             // first after the message that the append was conditional on? The leader says.
             let next = loop {

@@ -17,12 +17,19 @@ use super::Body;
 #[derive(Clone, Debug)]
 pub struct BodyBudget {
     kib: Arc<Semaphore>,
+    whole_kib: usize,
 }
 
 impl BodyBudget {
     /// A budget of so many bytes.
     pub fn new(bytes: usize) -> BodyBudget {
-        BodyBudget { kib: Arc::new(Semaphore::new((bytes / 1024).min(Semaphore::MAX_PERMITS))) }
+        let whole_kib = (bytes / 1024).min(Semaphore::MAX_PERMITS);
+        BodyBudget { kib: Arc::new(Semaphore::new(whole_kib)), whole_kib }
+    }
+
+    /// What is taken of it now, in bytes.
+    pub fn used_bytes(&self) -> usize {
+        (self.whole_kib - self.kib.available_permits().min(self.whole_kib)) * 1024
     }
 
     fn take(&self, bytes: usize, held: &mut Option<OwnedSemaphorePermit>) -> Result<(), BodyError> {
@@ -196,7 +203,9 @@ mod tests {
         let first = read(&mut super::super::full(vec![0; 2000]), &limits).await.unwrap();
         let second = read(&mut super::super::full(vec![0; 100]), &limits).await;
         assert_eq!(second.unwrap_err(), BodyError::Overloaded);
+        assert_eq!(limits.budget.used_bytes(), 2048);
         drop(first);
+        assert_eq!(limits.budget.used_bytes(), 0);
         assert!(read(&mut super::super::full(vec![0; 100]), &limits).await.is_ok());
     }
 }

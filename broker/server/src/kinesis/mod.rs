@@ -5,6 +5,7 @@
 //! broker, and answers with Kinesis' own errors.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use base64_simd::STANDARD;
@@ -46,6 +47,25 @@ const TARGET_PREFIX: &str = "Kinesis_20131202.";
 const SERVICE: &str = "kinesis";
 const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 const CBOR_CONTENT_TYPE: &str = "application/x-amz-cbor-1.1";
+
+/// Operations of Kinesis that are built.
+const BUILT: [&str; 15] = [
+    "CreateStream",
+    "DecreaseStreamRetentionPeriod",
+    "DeleteStream",
+    "DescribeStream",
+    "DescribeStreamSummary",
+    "GetRecords",
+    "GetShardIterator",
+    "IncreaseStreamRetentionPeriod",
+    "ListShards",
+    "ListStreams",
+    "MergeShards",
+    "PutRecord",
+    "PutRecords",
+    "SplitShard",
+    "UpdateShardCount",
+];
 
 /// Operations of Kinesis that are not built.
 const NOT_BUILT: [&str; 24] = [
@@ -130,6 +150,12 @@ fn operation(head: &Parts) -> Result<&str, ApiError> {
     })
 }
 
+/// The operation that a request names, if it is one of those that are built.
+fn built(head: &Parts) -> Option<&'static str> {
+    let named = operation(head).ok()?;
+    BUILT.into_iter().find(|name| *name == named)
+}
+
 #[async_trait]
 impl Api for Kinesis {
     fn claims(&self, head: &Parts) -> bool {
@@ -140,8 +166,12 @@ impl Api for Kinesis {
     }
 
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let began = Instant::now();
         let (head, mut body) = request.into_parts();
-        match self.outcome(&head, &mut body).await {
+        let outcome = self.outcome(&head, &mut body).await;
+        let error = outcome.as_ref().err().map(|error| error.name);
+        self.broker.metrics().request(built(&head), error, began.elapsed());
+        match outcome {
             Ok(bytes) => response(StatusCode::OK, bytes),
             Err(error) => {
                 if error.status != StatusCode::REQUEST_TIMEOUT {
@@ -325,7 +355,8 @@ mod tests {
     #[test]
     fn operations_are_built_or_said_not_to_be() {
         // 39 operations in the service model, 15 of them built.
-        assert!(NOT_BUILT.is_sorted());
-        assert_eq!(NOT_BUILT.len(), 39 - 15);
+        assert!(NOT_BUILT.is_sorted() && BUILT.is_sorted());
+        assert!(BUILT.iter().all(|name| !NOT_BUILT.contains(name)));
+        assert_eq!(BUILT.len() + NOT_BUILT.len(), 39);
     }
 }

@@ -75,7 +75,7 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
         peers: None,
         controller: true,
         credentials,
-        admin_listen: None,
+        admin: None,
     });
     let result = match node.await {
         Ok(node) => {
