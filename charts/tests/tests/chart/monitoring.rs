@@ -1,6 +1,7 @@
 //! Alerts, runbooks and the dashboard.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use millrace_chart_tests::{chart, documents, render, repository, skipped};
 use serde_json::Value;
@@ -14,6 +15,69 @@ fn alerts() -> Vec<Value> {
 fn dashboard() -> Value {
     let text = std::fs::read_to_string(chart().join("files/dashboard.json")).expect("the dashboard");
     serde_json::from_str(&text).expect("the dashboard is JSON")
+}
+
+/// Words such as `millrace_append_seconds_bucket`, without what Prometheus adds to a histogram's name.
+fn metrics(text: &str) -> BTreeSet<String> {
+    let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    let words = words.filter(|word| word.starts_with("millrace_"));
+    let base = |word: &str| {
+        let ends = ["_bucket", "_sum", "_count"];
+        ends.iter().find_map(|end| word.strip_suffix(end)).unwrap_or(word).to_owned()
+    };
+    words.map(base).collect()
+}
+
+/// What is said in expressions and queries, each with where it stands.
+fn queries() -> Vec<(String, String)> {
+    let mut queries = Vec::new();
+    for alert in alerts() {
+        queries
+            .push((format!("alert {}", alert["alert"]), alert["expr"].as_str().expect("a text").to_owned()));
+    }
+    let dashboard = dashboard();
+    for panel in dashboard["panels"].as_array().expect("panels") {
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            queries.push((
+                format!("panel {}", panel["title"]),
+                target["expr"].as_str().expect("a text").to_owned(),
+            ));
+        }
+    }
+    for variable in dashboard["templating"]["list"].as_array().expect("variables") {
+        if let Some(query) = variable["definition"].as_str() {
+            queries.push((format!("variable {}", variable["name"]), query.to_owned()));
+        }
+    }
+    queries
+}
+
+#[test]
+fn every_metric_of_an_alert_or_a_panel_is_one_that_the_code_has() {
+    let mut names = BTreeSet::new();
+    for folder in ["broker", "operator"] {
+        literals(&repository().join(folder), &mut names);
+    }
+    for (place, query) in queries() {
+        let used = metrics(&query);
+        assert!(!used.is_empty(), "{place} asks for nothing of ours: {query}");
+        for name in used {
+            assert!(names.contains(&name), "{place} asks for {name}, which no code has");
+        }
+    }
+}
+
+/// The literals in Rust files below a folder that could name a metric.
+fn literals(folder: &Path, names: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).expect("a folder of the repository") {
+        let path = entry.expect("a readable folder").path();
+        if path.is_dir() {
+            literals(&path, names);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            let text = std::fs::read_to_string(&path).expect("Rust is UTF-8");
+            names.extend(text.split('"').filter(|word| word.starts_with("millrace_")).map(str::to_owned));
+        }
+    }
 }
 
 #[test]
