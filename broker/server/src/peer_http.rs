@@ -1,6 +1,6 @@
-//! Brokers reach each other over HTTP/2: `POST /peer` with the bytes of [`crate::broker::Peers::ask`].
+//! Brokers reach each other over HTTP/2: `POST /peer` with the bytes of [`crate::broker::Peers::ask`]. They do so
+//! over mutual TLS, or without TLS where they share a host.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +9,20 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
+use hyper::rt::{Read, Write};
 use hyper::service::service_fn;
-use hyper_util::client::legacy::Client;
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, Error, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use millrace_tls::Tls;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tower::BoxError;
+use tower::timeout::Timeout;
+use tower::util::BoxCloneSyncService;
 
 use crate::broker::{Broker, Member, PeerError, Peers};
 
@@ -25,43 +32,80 @@ const MAX_BODY_BYTES: usize = 64 << 20;
 const ASK_FOR: Duration = Duration::from_secs(20);
 /// How long a connection may take to come about.
 const CONNECT_FOR: Duration = Duration::from_secs(1);
+/// How long that and the TLS handshake may take together, at either end.
+const HANDSHAKE_FOR: Duration = Duration::from_secs(3);
 /// A connection on which a ping stays without answer for this long is dead.
 const PING_EVERY: Duration = Duration::from_secs(1);
 const PING_FOR: Duration = Duration::from_secs(3);
 
-/// The way to other brokers over HTTP/2 without TLS, for brokers on one host.
+/// What every broker's certificate is good for. A broker is known by its address, and addresses come and go; that
+/// it is one of this Broker's is all that its certificate has to say.
+pub const PEER_NAME: &str = "brokers.millrace.internal";
+const ALPN: &[u8] = b"h2";
+
+/// The way to other brokers over HTTP/2.
 #[derive(Clone, Debug)]
 pub struct HttpPeers {
-    client: Client<HttpConnector, Full<Bytes>>,
+    way: Way,
 }
 
-impl Default for HttpPeers {
-    fn default() -> Self {
+type TlsConnector = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>;
+
+#[derive(Clone, Debug)]
+enum Way {
+    Plain(Client<HttpConnector, Full<Bytes>>),
+    Tls(Client<TlsConnector, Full<Bytes>>),
+}
+
+impl HttpPeers {
+    /// The way to other brokers: over mutual TLS under this identity, or without TLS.
+    pub fn new(tls: Option<&Tls>) -> HttpPeers {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_FOR));
-        let client = Client::builder(TokioExecutor::new())
+        let mut client = Client::builder(TokioExecutor::new());
+        client
             .timer(TokioTimer::new())
             .http2_only(true)
             .http2_adaptive_window(true)
             .http2_keep_alive_interval(PING_EVERY)
-            .http2_keep_alive_timeout(PING_FOR)
-            .build(connector);
-        HttpPeers { client }
+            .http2_keep_alive_timeout(PING_FOR);
+        let Some(tls) = tls else { return HttpPeers { way: Way::Plain(client.build(connector)) } };
+        connector.enforce_http(false);
+        let name = FixedServerNameResolver::new(PEER_NAME.try_into().expect("a DNS name"));
+        let connector = HttpsConnector::new(connector, tls.client_config(&[ALPN]), true, Arc::new(name));
+        HttpPeers { way: Way::Tls(client.build(TlsConnector::new(Timeout::new(connector, HANDSHAKE_FOR)))) }
     }
-}
 
-impl HttpPeers {
+    fn request(&self, request: Request<Full<Bytes>>) -> ResponseFuture {
+        match &self.way {
+            Way::Plain(client) => client.request(request),
+            Way::Tls(client) => client.request(request),
+        }
+    }
+
+    fn scheme(&self) -> &'static str {
+        match self.way {
+            Way::Plain(_) => "http",
+            Way::Tls(_) => "https",
+        }
+    }
+
     async fn post(&self, peer: &Member, request: Bytes) -> Result<Bytes, PeerError> {
-        let uri: Uri =
-            format!("http://{}/peer", peer.address).parse().map_err(|_| PeerError::Unreachable(peer.id))?;
+        let uri = format!("{}://{}/peer", self.scheme(), peer.address);
+        let uri: Uri = uri.parse().map_err(|_| PeerError::Unreachable(peer.id))?;
         let request = Request::builder().method(Method::POST).uri(uri).body(Full::new(request));
         let request = request.map_err(|_| PeerError::Unreachable(peer.id))?;
         let unknown = |why: String| PeerError::Unknown(peer.id, why);
-        let answer = match self.client.request(request).await {
+        let answer = match self.request(request).await {
             Ok(answer) => answer,
-            Err(error) if error.is_connect() => return Err(PeerError::Unreachable(peer.id)),
-            Err(error) => return Err(unknown(error.to_string())),
+            // No connection, or no TLS on it: the request never began. (A server that refuses our certificate says
+            // so only after its own part of the handshake, when a request may be on its way: that is unknown.)
+            Err(error) if error.is_connect() => {
+                tracing::debug!(peer = %peer.id, address = peer.address, error = %chain(&error), "no connection");
+                return Err(PeerError::Unreachable(peer.id));
+            }
+            Err(error) => return Err(unknown(chain(&error))),
         };
         let status = answer.status();
         let body = Limited::new(answer.into_body(), MAX_BODY_BYTES).collect().await;
@@ -83,8 +127,26 @@ impl Peers for HttpPeers {
     }
 }
 
-/// Answers other brokers until `stop`, then finishes what is in flight.
-pub async fn serve_peers(listener: TcpListener, broker: Arc<Broker>, stop: CancellationToken) {
+/// An error and what is behind it: hyper's own says little.
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+/// Answers other brokers until `stop`, then finishes what is in flight. With an identity only clients are answered
+/// that show a certificate of the same authority.
+pub async fn serve_peers(
+    listener: TcpListener,
+    broker: Arc<Broker>,
+    tls: Option<Tls>,
+    stop: CancellationToken,
+) {
+    let acceptor = tls.map(|tls| TlsAcceptor::from(tls.server_config(&[ALPN])));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -94,17 +156,41 @@ pub async fn serve_peers(listener: TcpListener, broker: Arc<Broker>, stop: Cance
         let Ok((stream, from)) = accepted else { continue };
         let _ = stream.set_nodelay(true);
         while connections.try_join_next().is_some() {}
-        connections.spawn(connection(TokioIo::new(stream), from, broker.clone(), stop.clone()));
+        let (acceptor, broker, stop) = (acceptor.clone(), broker.clone(), stop.clone());
+        connections.spawn(async move {
+            let result = match acceptor {
+                None => connection(TokioIo::new(stream), broker, stop).await,
+                Some(acceptor) => secured(stream, acceptor, broker, stop).await,
+            };
+            if let Err(error) = result {
+                tracing::debug!(%from, error, "a broker's connection has ended");
+            }
+        });
     }
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(
-    io: TokioIo<tokio::net::TcpStream>,
-    from: SocketAddr,
+async fn secured(
+    stream: TcpStream,
+    acceptor: TlsAcceptor,
     broker: Arc<Broker>,
     stop: CancellationToken,
-) {
+) -> Result<(), String> {
+    let stream = tokio::select! {
+        accepted = tokio::time::timeout(HANDSHAKE_FOR, acceptor.accept(stream)) => {
+            let accepted = accepted.map_err(|_| "the TLS handshake took too long".to_owned())?;
+            accepted.map_err(|error| format!("no TLS: {error}"))?
+        }
+        () = stop.cancelled() => return Ok(()),
+    };
+    connection(TokioIo::new(stream), broker, stop).await
+}
+
+async fn connection(
+    io: impl Read + Write + Unpin,
+    broker: Arc<Broker>,
+    stop: CancellationToken,
+) -> Result<(), String> {
     let service = service_fn(move |request| answer(broker.clone(), request));
     let mut server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
     server.timer(TokioTimer::new()).adaptive_window(true).keep_alive_interval(PING_EVERY);
@@ -116,9 +202,7 @@ async fn connection(
             connection.await
         }
     };
-    if let Err(error) = result {
-        tracing::debug!(%from, %error, "a broker's connection has ended");
-    }
+    result.map_err(|error| error.to_string())
 }
 
 async fn answer(

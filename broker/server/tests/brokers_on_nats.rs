@@ -42,13 +42,13 @@ impl Cluster {
                 log: Arc::new(cluster.jetstream.log()),
                 kv: Arc::new(cluster.jetstream.kv().await.unwrap()),
                 heartbeats: Arc::new(cluster.jetstream.heartbeats().await.unwrap()),
-                peers: Arc::new(HttpPeers::default()),
+                peers: Arc::new(HttpPeers::new(None)),
                 clock: Arc::new(SystemClock),
                 address: listener.local_addr().unwrap().to_string(),
                 settings: Settings::default(),
             };
             let broker = Arc::new(Broker::start(parts).await.unwrap());
-            tokio::spawn(serve_peers(listener, broker.clone(), CancellationToken::new()));
+            tokio::spawn(serve_peers(listener, broker.clone(), None, CancellationToken::new()));
             cluster.brokers.push(broker);
         }
         cluster

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use millrace_server::peer_http::HttpPeers;
 use millrace_server::sigv4::Credentials;
+use millrace_tls::Tls;
 
 use crate::admin::AdminOptions;
 use crate::credentials;
@@ -25,9 +26,16 @@ pub struct BrokerArgs {
     /// Where the APIs are served
     #[arg(long, env = "MILLRACE_LISTEN", default_value = "127.0.0.1:4566")]
     listen: SocketAddr,
-    /// Where other brokers are served. Without TLS, so on loopback only
+    /// Where other brokers are served; without --tls-dir on loopback only
     #[arg(long, env = "MILLRACE_PEER_LISTEN", default_value = "127.0.0.1:0")]
     peer_listen: SocketAddr,
+    /// Where other brokers reach this one, if that is not the address it listens on
+    #[arg(long, env = "MILLRACE_PEER_ADDRESS", value_name = "HOST:PORT")]
+    peer_address: Option<String>,
+    /// A directory with tls.crt, tls.key and ca.crt, for mutual TLS with NATS and between brokers. Followed when
+    /// its files are replaced
+    #[arg(long, env = "MILLRACE_TLS_DIR")]
+    tls_dir: Option<PathBuf>,
     /// Run the control loop here: in one broker of a cluster that has no operator
     #[arg(long, env = "MILLRACE_CONTROL")]
     control: bool,
@@ -45,12 +53,16 @@ pub struct BrokerArgs {
 
 /// Serves until it is asked to stop.
 pub async fn run(args: BrokerArgs) -> anyhow::Result<()> {
-    if !args.peer_listen.ip().is_loopback() {
+    if !args.peer_listen.ip().is_loopback() && args.tls_dir.is_none() {
         bail!(
-            "--peer-listen {} is not on loopback: brokers speak to each other without TLS as yet, so they have \
-             to share a host",
+            "--peer-listen {} is not on loopback: name a directory with tls.crt, tls.key and ca.crt with \
+             --tls-dir, so that only brokers of this cluster are answered there",
             args.peer_listen
         );
+    }
+    let tls = args.tls_dir.as_deref().map(Tls::from_dir).transpose().context("--tls-dir")?;
+    if let (Some(tls), Some(dir)) = (&tls, args.tls_dir) {
+        tokio::spawn(tls.clone().follow(dir));
     }
     let credentials = match &args.credentials {
         Some(file) => Credentials::Known(credentials::read(file)?),
@@ -62,7 +74,12 @@ pub async fn run(args: BrokerArgs) -> anyhow::Result<()> {
         replicas: args.replicas,
         connect_for: Duration::from_secs(60),
         listen: args.listen,
-        peers: Some(PeerOptions { listen: args.peer_listen, peers: Arc::new(HttpPeers::default()) }),
+        peers: Some(PeerOptions {
+            listen: args.peer_listen,
+            address: args.peer_address,
+            peers: Arc::new(HttpPeers::new(tls.as_ref())),
+        }),
+        tls,
         controller: args.control,
         credentials,
         admin: args.admin_listen.map(|listen| AdminOptions { listen, metrics: args.metrics }),

@@ -16,6 +16,7 @@ use millrace_server::http::{self, BodyBudget, BodyLimits, ListenerConfig, Readin
 use millrace_server::kinesis::{Kinesis, MAX_REQUEST_BYTES};
 use millrace_server::peer_http::serve_peers;
 use millrace_server::sigv4::{Credentials, Verifier};
+use millrace_tls::Tls;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,8 @@ pub struct NodeOptions {
     pub listen: SocketAddr,
     /// Where other brokers are served, if there can be any.
     pub peers: Option<PeerOptions>,
+    /// The identity towards NATS and other brokers; without it there is no TLS.
+    pub tls: Option<Tls>,
     /// Whether the controller runs here: in one process of a cluster.
     pub controller: bool,
     /// Whose signatures are taken.
@@ -51,6 +54,8 @@ pub struct NodeOptions {
 pub struct PeerOptions {
     /// Where it listens for them.
     pub listen: SocketAddr,
+    /// What the others are told; without it the address of the listener.
+    pub address: Option<String>,
     /// The way to the others.
     pub peers: Arc<dyn Peers>,
 }
@@ -86,16 +91,22 @@ impl Node {
             Some(peers) => Some(bind(peers.listen).await?),
             None => None,
         };
-        let connect = ConnectSettings { deadline: options.connect_for, ..ConnectSettings::default() };
+        let connect = ConnectSettings {
+            deadline: options.connect_for,
+            tls: options.tls.clone(),
+            ..ConnectSettings::default()
+        };
         let settings = LogSettings { replicas: options.replicas, ..LogSettings::default() };
         let jetstream = JetStream::connect(&options.nats_urls, connect, settings).await?;
         let log: Arc<dyn Log> = Arc::new(jetstream.log());
         let kv: Arc<dyn Kv> = Arc::new(jetstream.kv().await?);
         let heartbeats: Arc<dyn Heartbeats> = Arc::new(jetstream.heartbeats().await?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let peer_address = match &peer_listener {
-            Some(listener) => listener.local_addr()?.to_string(),
-            None => String::new(),
+        let told = options.peers.as_ref().and_then(|peers| peers.address.clone());
+        let peer_address = match (told, &peer_listener) {
+            (Some(address), _) => address,
+            (None, Some(listener)) => listener.local_addr()?.to_string(),
+            (None, None) => String::new(),
         };
         let broker = Arc::new(
             Broker::start(BrokerParts {
@@ -118,7 +129,7 @@ impl Node {
         });
         let mut listeners = Vec::new();
         if let Some(listener) = peer_listener {
-            listeners.push(tokio::spawn(serve_peers(listener, broker.clone(), stop.clone())));
+            listeners.push(tokio::spawn(serve_peers(listener, broker.clone(), options.tls, stop.clone())));
         }
         let readiness = Readiness::default();
         let limits = BodyLimits {

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use millrace_tls::{CA_FILE, CERTIFICATE_FILE, KEY_FILE};
+
 use super::NatsServerOptions;
 
 /// What one message may hold, in bytes: a record of 10 MiB, and what surrounds it.
@@ -59,9 +61,22 @@ pub fn configuration(options: &NatsServerOptions) -> String {
         line(format_args!("  name: {}", quote(&cluster.name)));
         line(format_args!("  listen: \"127.0.0.1:{}\"", cluster.port));
         line(format_args!("  routes: [{}]", routes.join(", ")));
+        if let Some(dir) = &options.tls_dir {
+            line(format_args!("{}", tls(dir)));
+        }
         line(format_args!("}}"));
     }
+    if let Some(dir) = &options.tls_dir {
+        line(format_args!("{}", tls(dir)));
+    }
     text
+}
+
+/// Mutual TLS with the files of a directory, which the server reads again on SIGHUP.
+fn tls(dir: &Path) -> String {
+    let [certificate, key, ca] =
+        [CERTIFICATE_FILE, KEY_FILE, CA_FILE].map(|file| quote_path(&dir.join(file)));
+    format!("tls {{ cert_file: {certificate}, key_file: {key}, ca_file: {ca}, verify: true }}")
 }
 
 /// A string of the configuration language.
@@ -94,7 +109,9 @@ mod tests {
         assert!(text.contains("listen: \"127.0.0.1:-1\""), "{text}");
         assert!(text.contains("sync_interval: always"), "{text}");
         assert!(text.contains(r#"store_dir: "/data/a \"b\"/store""#), "{text}");
-        assert!(!text.contains("cluster") && !text.contains("http"), "{text}");
+        for absent in ["cluster", "http", "tls"] {
+            assert!(!text.contains(absent), "{text}");
+        }
     }
 
     #[test]
@@ -106,5 +123,15 @@ mod tests {
         assert!(text.contains("listen: \"127.0.0.1:4222\""), "{text}");
         assert!(text.contains("listen: \"127.0.0.1:6222\""), "{text}");
         assert!(text.contains(r#"routes: ["nats://127.0.0.1:6222", "nats://127.0.0.1:6223"]"#), "{text}");
+    }
+
+    #[test]
+    fn with_certificates_it_demands_those_of_clients_and_of_other_servers() {
+        let mut options = NatsServerOptions::new("/data");
+        options.tls_dir = Some("/tls".into());
+        options.cluster = Some(Cluster { name: "c".into(), port: 6222, route_ports: vec![6222] });
+        let tls = r#"tls { cert_file: "/tls/tls.crt", key_file: "/tls/tls.key", ca_file: "/tls/ca.crt", verify: true }"#;
+        let text = configuration(&options);
+        assert_eq!(text.matches(tls).count(), 2, "{text}");
     }
 }

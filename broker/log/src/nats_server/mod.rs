@@ -43,6 +43,9 @@ pub struct NatsServerOptions {
     pub server_name: String,
     /// Its place in a cluster, if it has one.
     pub cluster: Option<Cluster>,
+    /// A directory with `tls.crt`, `tls.key` and `ca.crt`: with it clients and other servers have to show a
+    /// certificate of that authority.
+    pub tls_dir: Option<PathBuf>,
     /// What its files may hold, in bytes. At most 85 % of the volume: a full disk switches JetStream off.
     pub max_file_store_bytes: u64,
     /// What its streams in memory may hold, in bytes.
@@ -65,6 +68,7 @@ impl NatsServerOptions {
             monitor_port: None,
             server_name: "millrace".into(),
             cluster: None,
+            tls_dir: None,
             max_file_store_bytes: 10 << 30,
             max_memory_store_bytes: 64 << 20,
             memory_limit_bytes: 1 << 30,

@@ -6,7 +6,7 @@ use millrace_log::{AppendError, Log, LogError, Message, ReadLimits, ShardAddress
 use crate::servers::{Three, connect, eventually, log_with_lane, pack, roomy, shard};
 
 /// Appends one pack as an owner does: in doubt it asks for the first message after the expected sequence.
-async fn append(log: &impl Log, shard: &ShardAddress, expected: u64, seed: u64) -> u64 {
+pub(crate) async fn append(log: &impl Log, shard: &ShardAddress, expected: u64, seed: u64) -> u64 {
     let pack = pack(seed, 2000);
     eventually("an append that is settled", || async {
         match log.append(shard, expected, pack.clone()).await {
@@ -22,7 +22,7 @@ async fn append(log: &impl Log, shard: &ShardAddress, expected: u64, seed: u64) 
     .await
 }
 
-async fn read_all(log: &impl Log, shard: &ShardAddress, until: u64) -> Vec<Message> {
+pub(crate) async fn read_all(log: &impl Log, shard: &ShardAddress, until: u64) -> Vec<Message> {
     let limits = ReadLimits { messages: 500, bytes: 1 << 20 };
     let mut read: Vec<Message> = Vec::new();
     while read.last().is_none_or(|last| last.sequence < until) {

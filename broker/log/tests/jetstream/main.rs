@@ -8,4 +8,5 @@ mod nats_server;
 mod reads;
 mod retention;
 mod servers;
+mod tls;
 mod watches;

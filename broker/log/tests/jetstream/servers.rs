@@ -75,6 +75,10 @@ impl Server {
         format!("nats://127.0.0.1:{}", self.options.port.expect("a port"))
     }
 
+    pub(crate) fn tls_url(&self) -> String {
+        self.url().replace("nats://", "tls://")
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.options.server_name
     }
@@ -104,7 +108,7 @@ impl Server {
         self.signal(Signal::CONT);
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = self.running.as_ref().expect("a server that runs").pid();
         let pid = Pid::from_raw(i32::try_from(pid).expect("a process id")).expect("a process id");
         kill_process(pid, signal).expect("a signal that arrives");
@@ -138,6 +142,10 @@ pub(crate) struct Three {
 
 impl Three {
     pub(crate) async fn start() -> Three {
+        Three::start_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_with(change: impl Fn(&mut NatsServerOptions)) -> Three {
         let route_ports: Vec<u16> = (0..3).map(|_| free_port()).collect();
         let mut servers: Vec<Server> = Vec::new();
         for (n, port) in route_ports.iter().enumerate() {
@@ -145,6 +153,7 @@ impl Three {
                 options.server_name = format!("s{n}");
                 let cluster = Cluster { name: "three".into(), port: *port, route_ports: route_ports.clone() };
                 options.cluster = Some(cluster);
+                change(options);
             }));
         }
         futures::future::join_all(servers.iter_mut().map(Server::start_again)).await;

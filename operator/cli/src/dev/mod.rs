@@ -73,6 +73,7 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
         connect_for: Duration::from_secs(60),
         listen: args.listen,
         peers: None,
+        tls: None,
         controller: true,
         credentials,
         admin: None,
