@@ -18,26 +18,67 @@ NATS_SERVER := $(TOOLS)/nats-server
 PYTHON := $(TOOLS)/python/bin/python
 DENY := $(TOOLS)/cargo/bin/cargo-deny
 
+# The cluster of `make up`, and the port on 127.0.0.1 where clients reach its Broker.
+NAME ?= millrace
+NODES ?= 3
+PORT ?= 4566
+PROFILE ?= release
+CLUSTER := e2e/cluster/cluster
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# Holds the image's name, whose tag is a digest of what is in it.
+IMAGE := $(TARGET)/image
+
 # Tests and `millrace dev` find what was built here by these.
 export MILLRACE_NATS_SERVER ?= $(NATS_SERVER)
 export MILLRACE_PYTHON ?= $(PYTHON)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: quickstart
 quickstart: nats-server python ## Watch shards split and merge under an unmodified boto3
 	cargo build --release --locked -p millrace
 	$(PYTHON) examples/quickstart/quickstart.py "$${CARGO_TARGET_DIR:-target}/release/millrace"
 
+.PHONY: up
+up: image ## Make a kind cluster with Millrace on it
+	$(CLUSTER) --name $(NAME) --nodes $(NODES) --port $(PORT) up > /dev/null
+	image=$$(cat $(IMAGE)); \
+	$(CLUSTER) --name $(NAME) load "$$image" millrace:dev; \
+	$(CLUSTER) --name $(NAME) run helm upgrade --install millrace charts/millrace \
+	  --namespace millrace-system --create-namespace --wait --timeout 3m \
+	  --set image.repository="$${image%:*}" --set image.tag="$${image#*:}" > /dev/null
+	@printf '%s\n' '' 'Millrace runs. Next:' '  eval "$$($(CLUSTER) --name $(NAME) env)"' \
+	  '  kubectl apply -f examples/orders.yaml'
+
+.PHONY: down
+down: ## Delete that cluster
+	$(CLUSTER) --name $(NAME) down
+
+.PHONY: image
+image: nats-server ## Build the container image millrace:dev
+	cargo build --profile $(PROFILE) --locked -p millrace
+	$(CLUSTER) docker
+	mkdir -p $(dir $(IMAGE))
+	images/build $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/millrace $(NATS_SERVER) > $(IMAGE).new
+	mv $(IMAGE).new $(IMAGE)
+
+.PHONY: e2e
+e2e: image python ## Run the tests on a kind cluster of their own
+	cargo test --locked -p millrace-e2e
+
+.PHONY: kind-tools
+kind-tools: ## Find or build kind, helm, kubectl and the nodes' image
+	$(CLUSTER) image
+
 .PHONY: test
-test: nats-server python ## Run every test: a thousand seeds, real servers, real clients
+test: nats-server python image ## Run every test: a thousand seeds, real servers, real clients, a kind cluster
 	cargo test --workspace --locked
 
 .PHONY: test-fast
-test-fast: nats-server python ## Run the tests but for the long ones
-	MILLRACE_TEST=fast MILLRACE_SEEDS=50 cargo test --workspace --locked
+test-fast: nats-server python ## Run the tests but for the long ones and those on kind
+	MILLRACE_TEST=fast MILLRACE_SEEDS=50 cargo test --workspace --locked --exclude millrace-e2e
 
 .PHONY: bench
 bench: nats-server python ## Measure, as ratios to a peer in the same run
