@@ -43,6 +43,9 @@ const SIZE_RULE: &str =
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("self.metadata.name.size() <= 40").message(
         "give the Broker a name of at most 40 characters: its pods' names begin with it"
+    ),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([a-z0-9-]*[a-z0-9])?$')").message(
+        "give the Broker a name that begins with a letter and has no dots: its Services' names begin with it"
     )
 )]
 #[serde(rename_all = "camelCase")]

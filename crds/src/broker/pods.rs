@@ -31,6 +31,9 @@ pub struct Scheduling {
 /// How clients reach the brokers.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.nodePort) || self.type != 'ClusterIP'")
+    .message("a ClusterIP Service has no port on nodes: set type: NodePort or LoadBalancer, or leave nodePort out")
+    .field_path(".nodePort"))]
 pub struct Service {
     /// The Service's type.
     #[serde(default, rename = "type")]
@@ -39,6 +42,10 @@ pub struct Service {
     #[serde(default = "default_port")]
     #[schemars(range(min = 1, max = 65_535))]
     pub port: i32,
+    /// The port of every node that leads there; one that the cluster chooses when it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65_535))]
+    pub node_port: Option<i32>,
     /// The Service's annotations, for the cloud's load balancer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64))]
@@ -47,7 +54,12 @@ pub struct Service {
 
 impl Default for Service {
     fn default() -> Service {
-        Service { type_: ServiceType::default(), port: default_port(), annotations: BTreeMap::new() }
+        Service {
+            type_: ServiceType::default(),
+            port: default_port(),
+            node_port: None,
+            annotations: BTreeMap::new(),
+        }
     }
 }
 

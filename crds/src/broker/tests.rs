@@ -84,6 +84,29 @@ fn a_long_name_is_refused() {
 }
 
 #[test]
+fn a_name_that_no_service_can_have_is_refused() {
+    for name in ["a.b", "1st"] {
+        let mut object = object(json!({}));
+        object["metadata"]["name"] = json!(name);
+        assert!(one(admit("Broker", object, None)).contains("begins with a letter and has no dots"));
+    }
+}
+
+#[test]
+fn a_single_server_stays_single() {
+    let one = json!({ "log": { "servers": 1, "replicas": 1 } });
+    let said = refused_change(one, json!({ "log": { "servers": 3, "replicas": 1 } }));
+    assert!(said.contains("make another Broker with more"), "{said}");
+}
+
+#[test]
+fn a_port_on_nodes_needs_a_service_that_has_one() {
+    let said = refused(json!({ "service": { "nodePort": 30566 } }));
+    assert!(said.contains("set type: NodePort"), "{said}");
+    stored(json!({ "service": { "type": "NodePort", "nodePort": 30566 } }));
+}
+
+#[test]
 fn pods_are_placed_as_kubernetes_says_it() {
     let spec = stored(json!({
         "resources": { "requests": { "cpu": "500m", "memory": "1Gi" } },

@@ -87,10 +87,11 @@ async fn run(command: Command) -> anyhow::Result<()> {
 /// Logs go to standard error: as JSON from a container, as lines for a person. `MILLRACE_LOG` chooses what is
 /// logged, in the form of `RUST_LOG`.
 fn log(container: bool) {
-    let default = if container { "info" } else { "warn" };
+    // What the API server refuses is told by whoever asked, with what was being done.
+    let default = if container { "info,kube_client::client::builder=off" } else { "warn" };
     let filter = EnvFilter::try_from_env("MILLRACE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if container { logs.json().init() } else { logs.init() }
+    if container { logs.json().with_current_span(false).init() } else { logs.init() }
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

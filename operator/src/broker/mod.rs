@@ -35,7 +35,7 @@ const LOOK_AT_REST: Duration = Duration::from_secs(300);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The API server refused something or did not answer.
-    #[error("{what}: {source}")]
+    #[error("{what}: {}", said(source))]
     Kube {
         /// What was being done.
         what: String,
@@ -46,6 +46,14 @@ pub enum Error {
     /// Certificates can't be made.
     #[error("certificates can't be made: {0}")]
     Certificates(#[from] millrace_certificates::IssueError),
+}
+
+/// What an API error says to a reader.
+pub(crate) fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(answer) => answer.message.clone(),
+        error => error.to_string(),
+    }
 }
 
 /// Notes on an API error what was being done.

@@ -32,7 +32,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The API server refused something or did not answer.
-    #[error("{what}: {source}")]
+    #[error("{what}: {}", crate::broker::said(source))]
     Kube {
         /// What was being done.
         what: &'static str,

@@ -87,14 +87,14 @@ pub fn state(stream: &Stream, found: &Found, step: &Step) -> State {
         (StreamState::Active, Some(map)) if matches!(step, Step::Nothing) => {
             let open = count(map.open.len(), "shard");
             if entry.config.mode == CapacityMode::Provisioned && entry.config.rescale {
-                let wanted = count(entry.config.shards as usize, "shard");
-                return said(false, false, "Resharding", format!("{open} of {wanted} are open."));
+                let wanted = entry.config.shards;
+                return said(false, false, "Resharding", format!("{open} open; there will be {wanted}."));
             }
-            said(true, false, "Serving", format!("{open} take records."))
+            said(true, false, "Serving", format!("{open} open."))
         }
         (StreamState::Active, Some(map)) => {
             let open = count(map.open.len(), "shard");
-            said(false, false, "Configuring", format!("{open} take records; a change is being made."))
+            said(false, false, "Configuring", format!("{open} open; a change is being made."))
         }
         _ => said(false, false, "Creating", "The stream's lanes and shards are being made.".to_owned()),
     }

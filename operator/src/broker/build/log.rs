@@ -49,7 +49,12 @@ pub(super) fn stateful_set(plan: &Plan<'_>) -> Desired {
                     },
                     "spec": pod(plan),
                 },
-                "volumeClaimTemplates": [{"metadata": {"name": "data", "labels": selector}, "spec": claim}],
+                "volumeClaimTemplates": [{
+                    "apiVersion": "v1",
+                    "kind": "PersistentVolumeClaim",
+                    "metadata": {"name": "data", "labels": selector},
+                    "spec": claim,
+                }],
             },
         }),
     )

