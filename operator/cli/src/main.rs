@@ -8,6 +8,7 @@ mod broker;
 mod client;
 mod credentials;
 mod dev;
+mod keeper;
 mod lineage;
 mod merge;
 mod node;
@@ -41,6 +42,8 @@ enum Command {
     Broker(broker::BrokerArgs),
     /// Look after the Brokers and Streams of a Kubernetes cluster
     Operator(operator::OperatorArgs),
+    /// Look after one nats-server: replaced certificates, probes and figures
+    Keeper(keeper::KeeperArgs),
     /// Print the CustomResourceDefinitions
     Crds,
     /// Draw a stream's shards as a tree: who came from whom, and which part of the hash space each has
@@ -58,7 +61,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    log(matches!(cli.command, Command::Broker(_) | Command::Operator(_)));
+    log(matches!(cli.command, Command::Broker(_) | Command::Keeper(_) | Command::Operator(_)));
     match run(cli.command).await {
         Ok(()) => ExitCode::SUCCESS,
         // `millrace tail … | head` has what it wanted.
@@ -75,6 +78,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Dev(args) => dev::run(args).await,
         Command::Broker(args) => broker::run(args).await,
         Command::Operator(args) => operator::run(args).await,
+        Command::Keeper(args) => keeper::run(args).await,
         Command::Crds => Ok(std::io::stdout().write_all(millrace_crds::definitions_yaml().as_bytes())?),
         Command::Shards(args) => shards::run(args).await,
         Command::Put(args) => put::run(args).await,
