@@ -36,6 +36,15 @@ impl ByteQuantity {
         ByteQuantity(text.into())
     }
 
+    /// This many bytes, in the largest unit of which they are a whole number.
+    pub fn of_bytes(bytes: u64) -> ByteQuantity {
+        const UNITS: [(u64, &str); 5] =
+            [(1 << 50, "Pi"), (1 << 40, "Ti"), (1 << 30, "Gi"), (1 << 20, "Mi"), (1 << 10, "Ki")];
+        let unit = UNITS.into_iter().find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit));
+        let (unit, suffix) = unit.unwrap_or((1, ""));
+        ByteQuantity(format!("{}{suffix}", bytes / unit))
+    }
+
     /// The amount as it was written.
     pub fn as_str(&self) -> &str {
         &self.0

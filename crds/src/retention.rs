@@ -40,6 +40,17 @@ impl Retention {
         Retention(text.into())
     }
 
+    /// This many seconds, in hours, minutes and seconds.
+    pub fn of_seconds(seconds: u64) -> Retention {
+        let parts = [(seconds / 3_600, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
+        let text: String = parts
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, unit)| format!("{count}{unit}"))
+            .collect();
+        Retention(if text.is_empty() { "0s".to_owned() } else { text })
+    }
+
     /// The duration as it was written.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -7,6 +7,7 @@
 pub mod apply;
 pub mod broker;
 pub mod context;
+pub mod declare;
 pub mod events;
 pub mod lease;
 pub mod links;

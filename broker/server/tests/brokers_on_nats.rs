@@ -44,6 +44,7 @@ impl Cluster {
                 heartbeats: Arc::new(cluster.jetstream.heartbeats().await.unwrap()),
                 peers: Arc::new(HttpPeers::new(None)),
                 clock: Arc::new(SystemClock),
+                declarations: None,
                 address: listener.local_addr().unwrap().to_string(),
                 settings: Settings::default(),
             };

@@ -63,6 +63,7 @@ impl Process {
             heartbeats: log,
             peers: Arc::new(SimulatedPeers { world: Arc::downgrade(world), slot, client: client.clone() }),
             clock: Arc::new(clock),
+            declarations: None,
             address: format!("broker-{slot}"),
             settings: scenario.settings.clone(),
         };

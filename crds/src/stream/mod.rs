@@ -2,6 +2,7 @@
 
 mod capacity;
 mod config;
+mod declared;
 mod status;
 #[cfg(test)]
 mod tests;

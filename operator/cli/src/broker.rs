@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use millrace_operator::declare::StreamResources;
+use millrace_server::broker::Declarations;
 use millrace_server::peer_http::HttpPeers;
 use millrace_server::sigv4::Credentials;
 use millrace_tls::Tls;
@@ -49,6 +51,12 @@ pub struct BrokerArgs {
     /// Tell metrics in the text format of Prometheus at /metrics, beside /health
     #[arg(long, env = "MILLRACE_METRICS", requires = "admin_listen")]
     metrics: bool,
+    /// Declare the streams that are made by the API as Stream resources in this namespace of Kubernetes
+    #[arg(long, env = "MILLRACE_DECLARE_IN", value_name = "NAMESPACE", requires = "broker_name")]
+    declare_in: Option<String>,
+    /// The Broker resource that this is a broker of
+    #[arg(long, env = "MILLRACE_BROKER_NAME", value_name = "NAME")]
+    broker_name: Option<String>,
 }
 
 /// Serves until it is asked to stop.
@@ -69,6 +77,14 @@ pub async fn run(args: BrokerArgs) -> anyhow::Result<()> {
         None if args.listen.ip().is_loopback() => Credentials::Any,
         None => bail!("--listen {} is not on loopback: name the access keys with --credentials", args.listen),
     };
+    let declarations: Option<Arc<dyn Declarations>> = match (args.declare_in, args.broker_name) {
+        (Some(namespace), Some(name)) => Some(Arc::new(
+            StreamResources::connect(namespace, name)
+                .await
+                .context("--declare-in needs the ServiceAccount of a pod, or a kubeconfig")?,
+        )),
+        _ => None,
+    };
     let node = Node::start(NodeOptions {
         nats_urls: args.nats,
         replicas: args.replicas,
@@ -82,6 +98,7 @@ pub async fn run(args: BrokerArgs) -> anyhow::Result<()> {
         tls,
         controller: args.control,
         credentials,
+        declarations,
         admin: args.admin_listen.map(|listen| AdminOptions { listen, metrics: args.metrics }),
     })
     .await

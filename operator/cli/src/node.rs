@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use millrace_log::jetstream::{ConnectSettings, JetStream, Settings as LogSettings};
 use millrace_log::{Heartbeats, Kv, Log};
-use millrace_server::broker::{Broker, BrokerParts, Peers, Settings};
+use millrace_server::broker::{Broker, BrokerParts, Declarations, Peers, Settings};
 use millrace_server::clock::{Clock, SystemClock};
 use millrace_server::controller::{Controller, ControllerParts, ControllerSettings};
 use millrace_server::http::{self, BodyBudget, BodyLimits, ListenerConfig, Readiness, Router};
@@ -46,6 +46,8 @@ pub struct NodeOptions {
     pub controller: bool,
     /// Whose signatures are taken.
     pub credentials: Credentials,
+    /// Where streams are declared, if elsewhere than in the log.
+    pub declarations: Option<Arc<dyn Declarations>>,
     /// Where probes are answered, if anywhere.
     pub admin: Option<AdminOptions>,
 }
@@ -118,6 +120,7 @@ impl Node {
                     None => Arc::new(millrace_server::broker::NoPeers),
                 },
                 clock: clock.clone(),
+                declarations: options.declarations,
                 address: peer_address,
                 settings: Settings::default(),
             })

@@ -1,6 +1,6 @@
 //! Changes to streams: entries in KV that the controller and the brokers act on.
 //!
-//! Each call is one compare-and-set; when its outcome is in doubt, the entry is read again and says whether it
+//! Each call is one compare-and-set, after a change of the declaration where there is one ([`super::Declarations`]); when its outcome is in doubt, the entry is read again and says whether it
 //! happened.
 
 use millrace_core::plan::Action;
@@ -55,6 +55,18 @@ impl Inner {
         name: &str,
         config: StreamConfig,
     ) -> Result<(), ControlError> {
+        let Some(declarations) = &self.declarations else {
+            return self.make(namespace, name, config).await;
+        };
+        declarations.create(namespace, name, &config).await?;
+        match self.make(namespace, name, config).await {
+            // KV has followed the declaration already: no other stream can have taken the name.
+            Err(ControlError::Exists(_)) => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn make(&self, namespace: &str, name: &str, config: StreamConfig) -> Result<(), ControlError> {
         let clock = &self.context.clock;
         let bits = u128::from(clock.random()) << 64 | u128::from(clock.random());
         let data = DataId::from_random(bits);
@@ -104,7 +116,20 @@ impl Inner {
 
     /// See [`super::Broker::delete_stream`].
     pub(super) async fn delete_stream(&self, namespace: &str, name: &str) -> Result<(), ControlError> {
-        self.change(namespace, name, &|entry| entry.state = StreamState::Deleting).await
+        let remove = |entry: &mut StreamEntry| entry.state = StreamState::Deleting;
+        let Some(declarations) = &self.declarations else {
+            return self.change(namespace, name, None, &remove).await;
+        };
+        // Known before the declaration goes: from then on the stream may be gone at any time, and another one of
+        // its name be made, which nobody has asked to remove.
+        let present = self.entry(&keys::stream(namespace, name)).await?;
+        declarations.delete(namespace, name).await?;
+        let Some((present, _)) = present else { return Ok(()) };
+        match self.change(namespace, name, Some(&present.data), &remove).await {
+            // KV has followed already.
+            Err(ControlError::NoStream(_)) => Ok(()),
+            other => other,
+        }
     }
 
     /// See [`super::Broker::configure_stream`].
@@ -119,20 +144,27 @@ impl Inner {
         {
             return Err(ControlError::NotActive(name.to_owned()));
         }
-        self.change(namespace, name, &|entry| change(&mut entry.config)).await
+        if let Some(declarations) = &self.declarations {
+            declarations.configure(namespace, name, change).await?;
+        }
+        self.change(namespace, name, None, &|entry| change(&mut entry.config)).await
     }
 
-    /// Changes a stream's entry. `change` sets values, so that doing it twice is the same as once.
+    /// Changes a stream's entry, if its data is `only` (or any, without). `change` sets values, so that doing it
+    /// twice is the same as once.
     async fn change(
         &self,
         namespace: &str,
         name: &str,
+        only: Option<&DataId>,
         change: &(dyn Fn(&mut StreamEntry) + Send + Sync),
     ) -> Result<(), ControlError> {
         let key = keys::stream(namespace, name);
         loop {
             let found = self.entry(&key).await?;
-            let found = found.filter(|(entry, _)| entry.state != StreamState::Retained);
+            let found = found.filter(|(entry, _)| {
+                entry.state != StreamState::Retained && only.is_none_or(|only| entry.data == *only)
+            });
             let Some((before, revision)) = found else {
                 return Err(ControlError::NoStream(name.to_owned()));
             };

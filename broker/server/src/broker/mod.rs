@@ -27,6 +27,7 @@ use ready::Heard;
 use tasks::Tasks;
 
 pub use changes::Changes;
+pub use declarations::Declarations;
 pub use members::Member;
 pub use peers::{NoPeers, PeerError, Peers};
 pub use settings::Settings;
@@ -35,6 +36,7 @@ mod beats;
 mod catalog;
 mod changes;
 mod control;
+mod declarations;
 mod figures;
 mod history;
 mod limits;
@@ -172,8 +174,17 @@ pub enum ControlError {
     /// The shards do not allow it.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// A rule refuses it, in a sentence that says what to do.
+    #[error("{0}")]
+    Refused(String),
+    /// There may be no more of them.
+    #[error("{0}")]
+    TooMany(String),
+    /// This broker may not do it.
+    #[error("{0}")]
+    Forbidden(String),
     /// No answer in time; it may have been done.
-    #[error("the log did not answer in time: {0}")]
+    #[error("no answer in time: {0}")]
     Unavailable(String),
 }
 
@@ -189,6 +200,8 @@ pub struct BrokerParts {
     pub peers: Arc<dyn Peers>,
     /// The time of day and randomness.
     pub clock: Arc<dyn Clock>,
+    /// Where streams are declared; `None`: in KV alone.
+    pub declarations: Option<Arc<dyn Declarations>>,
     /// Where other brokers reach this one.
     pub address: String,
     /// Intervals and bounds.
@@ -215,6 +228,7 @@ struct Inner {
     context: Arc<OwnerContext>,
     members: Members,
     peers: Arc<dyn Peers>,
+    declarations: Option<Arc<dyn Declarations>>,
     heartbeats: Arc<dyn Heartbeats>,
     heard: Heard,
     history: History,
@@ -297,7 +311,7 @@ impl Broker {
     /// # Errors
     /// When the log does not answer in time.
     pub async fn start(parts: BrokerParts) -> Result<Broker, StartError> {
-        let BrokerParts { log, kv, heartbeats, peers, clock, address, settings } = parts;
+        let BrokerParts { log, kv, heartbeats, peers, clock, declarations, address, settings } = parts;
         let token_key = control::token_key(&*kv, &*clock, &settings).await?;
         let me = Member { id: BrokerId(clock.random()), address };
         let catalog = Arc::new(Catalog::new(kv.clone()));
@@ -319,6 +333,7 @@ impl Broker {
             context,
             members,
             peers,
+            declarations,
             heartbeats,
             heard: Heard::new(),
             history,

@@ -151,6 +151,9 @@ impl ApiError {
             ControlError::NoStream(_) => ApiError::no_stream(stream, account),
             ControlError::NotActive(_) => ApiError::not_active(stream, account, "UPDATING"),
             ControlError::Plan(refused) => ApiError::invalid_argument(refused.to_string()),
+            ControlError::Refused(why) => ApiError::invalid_argument(why.as_str()),
+            ControlError::TooMany(why) => ApiError::limit_exceeded(why.as_str()),
+            ControlError::Forbidden(why) => ApiError::access_denied(why.as_str()),
             ControlError::Unavailable(reason) => {
                 tracing::debug!(stream, reason, "a change got no answer");
                 ApiError::internal()

@@ -2,7 +2,7 @@
 
 use millrace_core::map::MAX_OPEN_SHARDS;
 use millrace_core::token::{self, Purpose, TokenError};
-use millrace_core::{CapacityMode, StreamConfig};
+use millrace_core::{Autoscaling, CapacityMode, StreamConfig};
 use minicbor::{Decode, Encode};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -85,7 +85,8 @@ impl CreateStreamInput<'_> {
                 "A stream can't have more than {MAX_OPEN_SHARDS} open shards. ShardCount: {shards}"
             )));
         }
-        Ok(StreamConfig { mode: CapacityMode::Provisioned, shards, ..StreamConfig::default() })
+        let (mode, autoscaling) = (CapacityMode::Provisioned, Autoscaling::Disabled);
+        Ok(StreamConfig { mode, shards, autoscaling, ..StreamConfig::default() })
     }
 }
 

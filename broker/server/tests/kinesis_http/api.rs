@@ -19,7 +19,7 @@ use millrace_core::{
 };
 use millrace_log::memory::{Change, Faults, MemoryCluster};
 use millrace_log::{Kv, LaneAddress, LaneConfig, Log};
-use millrace_server::broker::{Broker, BrokerParts, NoPeers, Settings};
+use millrace_server::broker::{Broker, BrokerParts, Declarations, NoPeers, Settings};
 use millrace_server::clock::{Clock, SystemClock};
 use millrace_server::http::{BodyBudget, BodyLimits, ListenerConfig, Readiness, Router, serve};
 use millrace_server::kinesis::{Account, Kinesis, MAX_REQUEST_BYTES};
@@ -70,6 +70,7 @@ impl Clock for TestClock {
 pub(crate) struct Options {
     pub(crate) listener: ListenerConfig,
     pub(crate) body_timeout: Option<Duration>,
+    pub(crate) declarations: Option<Arc<dyn Declarations>>,
 }
 
 pub(crate) struct Api {
@@ -130,6 +131,7 @@ impl Api {
             heartbeats: connection,
             peers: Arc::new(NoPeers),
             clock: clock.clone(),
+            declarations: options.declarations,
             address: String::new(),
             settings: Settings::default(),
         });
@@ -181,6 +183,20 @@ impl Api {
         connection.create(&keys::stream(namespace, name), entry.encode().into()).await.unwrap();
         self.until(|| self.broker.stream(namespace, name).is_some_and(|stream| stream.map.is_some())).await;
         data
+    }
+
+    /// Puts a stream's entry where one is or is not, as the operator does.
+    pub(crate) async fn put_entry(&self, namespace: &str, name: &str, entry: &StreamEntry) {
+        let connection = self.memory.connect("operator");
+        let key = keys::stream(namespace, name);
+        connection.delete(&key, None).await.unwrap();
+        connection.create(&key, entry.encode().into()).await.unwrap();
+    }
+
+    /// A stream's entry as it is now.
+    pub(crate) async fn entry(&self, namespace: &str, name: &str) -> Option<StreamEntry> {
+        let found = self.memory.connect("operator").get(&keys::stream(namespace, name)).await.unwrap();
+        found.map(|found| StreamEntry::decode(&found.value).unwrap())
     }
 
     /// Changes a stream's entry as the operator does.

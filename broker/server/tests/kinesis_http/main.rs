@@ -2,6 +2,7 @@
 
 mod api;
 mod connections;
+mod declared;
 mod lists;
 mod records;
 mod refusals;

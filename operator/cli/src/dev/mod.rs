@@ -76,6 +76,7 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
         tls: None,
         controller: true,
         credentials,
+        declarations: None,
         admin: None,
     });
     let result = match node.await {
