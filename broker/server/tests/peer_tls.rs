@@ -42,6 +42,7 @@ async fn serve(tls: Option<Tls>) -> (Member, CancellationToken) {
         heartbeats: Arc::new(memory),
         peers: Arc::new(NoPeers),
         clock: Arc::new(SystemClock),
+        declarations: None,
         address: address.clone(),
         settings: Settings::default(),
     };
