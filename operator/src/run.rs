@@ -180,13 +180,6 @@ impl Known {
         streams
     }
 
-    async fn wait(&self) {
-        for store in &self.streams {
-            // It fails only when its controller has ended, and this with it.
-            let _ = store.wait_until_ready().await;
-        }
-    }
-
     /// The Streams that a change is about.
     fn touched(&self, changed: &Changed) -> Vec<ObjectRef<Stream>> {
         let (broker, name) = match changed {
@@ -200,14 +193,13 @@ impl Known {
     }
 }
 
-/// Passes on what connections to logs tell.
+/// Passes on what connections to logs tell. A Stream that no watch has told of as yet is reconciled when one does.
 async fn pass_on(
     mut changes: mpsc::UnboundedReceiver<Changed>,
     context: Arc<Context>,
     known: Known,
     told: broadcast::Sender<Changed>,
 ) {
-    known.wait().await;
     while let Some(changed) = changes.recv().await {
         match &changed {
             Changed::Broker(broker) => {
