@@ -1,5 +1,7 @@
 //! Stream resources for the streams that are made, changed and removed by a stream's API.
 
+#[cfg(test)]
+mod interrupted;
 mod name;
 mod patch;
 mod refusal;
@@ -126,7 +128,14 @@ impl StreamResources {
         let params = DeleteParams { preconditions, ..DeleteParams::default() };
         match self.streams.delete(object(&found), &params).await {
             Ok(_) => Ok(()),
-            Err(Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+            Err(Error::Api(status)) if status.is_not_found() => Ok(()),
+            Err(Error::Api(status)) if status.is_conflict() => {
+                let now = self.streams.get_opt(object(&found)).await?;
+                match now.is_some_and(|now| now.metadata.uid == found.metadata.uid) {
+                    true => Err(Tried::Failed(Error::Api(status))),
+                    false => Ok(()),
+                }
+            }
             Err(error) => Err(error.into()),
         }
     }

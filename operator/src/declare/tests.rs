@@ -133,6 +133,17 @@ async fn deleting_takes_the_data_along_and_no_other_object() {
 }
 
 #[tokio::test]
+async fn an_object_that_was_made_under_the_name_since_is_not_deleted() {
+    let found = there("orders", json!({"deletionPolicy": "Delete"}));
+    let mut newer = found.clone();
+    newer["metadata"]["uid"] = json!("u-2");
+    let conflict = failure(409, "Conflict", "the UID in the precondition (u-1) does not match");
+    let (resources, script) = resources([(200, found), conflict, (200, newer)]);
+    resources.delete("team-a", "orders").await.unwrap();
+    assert_eq!(script.asked(), ["GET /orders", "DELETE /orders", "GET /orders"]);
+}
+
+#[tokio::test]
 async fn a_change_that_others_come_before_is_made_on_top_of_theirs() {
     let conflict = failure(409, "Conflict", "the object has been modified");
     let mut newer = there("orders", json!({"retention": "2880m"}));
