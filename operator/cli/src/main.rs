@@ -6,23 +6,27 @@
 mod admin;
 mod broker;
 mod client;
+mod completion;
 mod credentials;
 mod dev;
 mod keeper;
+mod kubernetes;
 mod lineage;
 mod merge;
 mod node;
+mod on_demand;
 mod operator;
 mod put;
 mod resources;
 mod shards;
 mod split;
+mod status;
 mod tail;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 /// Managed streaming on Kubernetes: the Kinesis API on NATS JetStream, with shards that split and merge by
@@ -56,14 +60,21 @@ enum Command {
     Split(split::SplitArgs),
     /// Merge two neighbouring shards into one
     Merge(merge::MergeArgs),
+    /// Tell how Brokers and Streams on a cluster are, and what to do where they are not ready
+    Status(status::StatusArgs),
+    /// Print what makes a shell, or kubectl, complete these commands
+    Completion(completion::CompletionArgs),
+    /// Answer kubectl, which asks what may follow these words
+    #[command(name = "__complete", hide = true)]
+    Complete(completion::CompleteArgs),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_arg_matches(&command_line().get_matches()).unwrap_or_else(|error| error.exit());
     log(matches!(cli.command, Command::Broker(_) | Command::Keeper(_) | Command::Operator(_)));
     match run(cli.command).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         // `millrace tail … | head` has what it wanted.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -73,8 +84,15 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command) -> anyhow::Result<()> {
+/// The command line, under the name that it was called by.
+fn command_line() -> clap::Command {
+    let command = Cli::command();
+    if kubernetes::is_plugin() { command.bin_name("kubectl millrace") } else { command }
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Status(args) => return status::run(args).await,
         Command::Dev(args) => dev::run(args).await,
         Command::Broker(args) => broker::run(args).await,
         Command::Operator(args) => operator::run(args).await,
@@ -85,7 +103,10 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Tail(args) => tail::run(args).await,
         Command::Split(args) => split::run(args).await,
         Command::Merge(args) => merge::run(args).await,
+        Command::Completion(args) => completion::run(args, Cli::command()),
+        Command::Complete(args) => completion::answer(args, Cli::command()).await,
     }
+    .map(|()| ExitCode::SUCCESS)
 }
 
 /// Logs go to standard error: as JSON from a container, as lines for a person. `MILLRACE_LOG` chooses what is
@@ -106,7 +127,6 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_well_formed() {

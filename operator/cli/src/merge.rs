@@ -5,12 +5,13 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, ClientArgs};
 use crate::lineage::{self, Shard};
+use crate::on_demand::remedy;
 use crate::split::{await_closed, find_open};
 
 /// Options of `millrace merge`.
 #[derive(clap::Args, Debug)]
 pub struct MergeArgs {
-    /// The stream's name
+    /// The stream's name, such as orders or stream/orders
     stream: String,
     /// One shard, such as shardId-000000000007 or 7
     shard: String,
@@ -22,14 +23,16 @@ pub struct MergeArgs {
 
 /// Merges the shards and waits until their child takes records.
 pub async fn run(args: MergeArgs) -> anyhow::Result<()> {
-    let client = Client::new(&args.client)?;
+    let opened = Client::open(&args.client, &args.stream).await?;
+    let (client, stream) = (&opened.client, opened.stream.as_str());
     let ids = [lineage::read_id(&args.shard)?, lineage::read_id(&args.adjacent)?];
-    let shards = lineage::read(client.shards(&args.stream, None).await?)?;
+    let shards = lineage::read(client.shards(stream, None).await?)?;
     check_neighbours(&shards, find_open(&shards, ids[0])?, find_open(&shards, ids[1])?)?;
     let input = json!({ "ShardToMerge": ids[0].to_string(), "AdjacentShardToMerge": ids[1].to_string() });
-    let _: Value = client.call_on(&args.stream, "MergeShards", input).await?;
-    await_closed(&client, &args.stream, &ids).await?;
-    let shards = lineage::read(client.shards(&args.stream, None).await?)?;
+    let merge = client.call_on::<Value>(stream, "MergeShards", input).await;
+    merge.map_err(|error| remedy(error, &opened, &shards))?;
+    await_closed(client, stream, &ids).await?;
+    let shards = lineage::read(client.shards(stream, None).await?)?;
     let family: Vec<Shard> = shards
         .into_iter()
         .filter(|s| ids.contains(&s.id) || s.parents.iter().any(|p| ids.contains(p)))

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use crate::client::{Client, ClientArgs, PutRecordsEntry};
+use crate::client::{Client, ClientArgs, Opened, PutRecordsEntry};
 
 /// The most records of one request, and the most bytes of data that are put into one (Kinesis API,
 /// `PutRecords`: 5 MiB with keys, or 10 MiB).
@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Options of `millrace put`.
 #[derive(clap::Args, Debug)]
 pub struct PutArgs {
-    /// The stream's name
+    /// The stream's name, such as orders or stream/orders
     stream: String,
     /// The record's data; - or nothing: each line of standard input is a record
     data: Option<String>,
@@ -44,11 +44,11 @@ struct Stored {
 
 /// Writes what was asked and says where it lies.
 pub async fn run(args: PutArgs) -> anyhow::Result<()> {
-    let client = Client::new(&args.client)?;
+    let Opened { client, stream, .. } = Client::open(&args.client, &args.stream).await?;
     match args.data.as_deref() {
-        None | Some("-") => lines(&client, &args.stream, args.key.as_deref()).await,
+        None | Some("-") => lines(&client, &stream, args.key.as_deref()).await,
         Some(data) => {
-            let stored = one(&client, &args.stream, &entry(data.as_bytes(), args.key.as_deref())).await?;
+            let stored = one(&client, &stream, &entry(data.as_bytes(), args.key.as_deref())).await?;
             writeln!(std::io::stdout(), "{} {}", stored.shard_id, stored.sequence_number)?;
             Ok(())
         }

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use crate::client::{Client, ClientArgs};
+use crate::client::{Client, ClientArgs, Opened};
 use crate::lineage::{self, Shard};
 use crate::node::asked_to_stop;
 
@@ -13,7 +13,7 @@ const REDRAW: Duration = Duration::from_secs(1);
 /// Options of `millrace shards`.
 #[derive(clap::Args, Debug)]
 pub struct ShardsArgs {
-    /// The stream's name
+    /// The stream's name, such as orders or stream/orders
     stream: String,
     /// Draw anew each time that something has changed, until Ctrl-C
     #[arg(long, short)]
@@ -24,8 +24,8 @@ pub struct ShardsArgs {
 
 /// Draws the shards, once or until it is asked to stop.
 pub async fn run(args: ShardsArgs) -> anyhow::Result<()> {
-    let client = Client::new(&args.client)?;
-    let mut shown = picture(&args.stream, &client).await?;
+    let Opened { client, stream, .. } = Client::open(&args.client, &args.stream).await?;
+    let mut shown = picture(&stream, &client).await?;
     show(&shown, args.watch)?;
     if !args.watch {
         return Ok(());
@@ -38,7 +38,7 @@ pub async fn run(args: ShardsArgs) -> anyhow::Result<()> {
             asked = &mut stopped => return asked,
             _ = ticks.tick() => {}
         }
-        let now = picture(&args.stream, &client).await?;
+        let now = picture(&stream, &client).await?;
         if now != shown {
             show(&now, true)?;
             shown = now;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, ClientArgs};
 use crate::lineage::{self, Shard};
+use crate::on_demand::remedy;
 
 /// How long a reshard may take.
 const RESHARDED_WITHIN: Duration = Duration::from_secs(60);
@@ -17,7 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Options of `millrace split`.
 #[derive(clap::Args, Debug)]
 pub struct SplitArgs {
-    /// The stream's name
+    /// The stream's name, such as orders or stream/orders
     stream: String,
     /// The shard, such as shardId-000000000007 or 7
     shard: String,
@@ -33,9 +34,10 @@ pub struct SplitArgs {
 
 /// Splits the shard and waits until its children take records.
 pub async fn run(args: SplitArgs) -> anyhow::Result<()> {
-    let client = Client::new(&args.client)?;
+    let opened = Client::open(&args.client, &args.stream).await?;
+    let (client, stream) = (&opened.client, opened.stream.as_str());
     let id = lineage::read_id(&args.shard)?;
-    let shards = lineage::read(client.shards(&args.stream, None).await?)?;
+    let shards = lineage::read(client.shards(stream, None).await?)?;
     let shard = find_open(&shards, id)?;
     let cuts = match args.at {
         Some(cut) => vec![cut],
@@ -44,18 +46,16 @@ pub async fn run(args: SplitArgs) -> anyhow::Result<()> {
     let range = shard.range;
     // The API splits in two, so each cut is made in whichever shard holds its place by then.
     for cut in cuts {
-        let shards = lineage::read(client.shards(&args.stream, None).await?)?;
+        let shards = lineage::read(client.shards(stream, None).await?)?;
         let Some(part) = holder(&shards, cut) else {
-            bail!(
-                "no open shard holds the hash key {cut} just now: look at `millrace shards {}`",
-                args.stream
-            );
+            bail!("no open shard holds the hash key {cut} just now: look at `millrace shards {stream}`");
         };
         let input = json!({ "ShardToSplit": part.to_string(), "NewStartingHashKey": cut.to_string() });
-        let _: Value = client.call_on(&args.stream, "SplitShard", input).await?;
-        await_closed(&client, &args.stream, &[part]).await?;
+        let split = client.call_on::<Value>(stream, "SplitShard", input).await;
+        split.map_err(|error| remedy(error, &opened, &shards))?;
+        await_closed(client, stream, &[part]).await?;
     }
-    let shards = lineage::read(client.shards(&args.stream, None).await?)?;
+    let shards = lineage::read(client.shards(stream, None).await?)?;
     let within: Vec<Shard> = shards
         .into_iter()
         .filter(|shard| shard.range.start >= range.start && shard.range.end <= range.end && shard.id >= id)

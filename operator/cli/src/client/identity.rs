@@ -37,7 +37,8 @@ impl Identity {
         }
     }
 
-    fn new(id: &str, secret: &str, token: Option<String>) -> Identity {
+    /// This access key.
+    pub(super) fn new(id: &str, secret: &str, token: Option<String>) -> Identity {
         let mut credentials =
             Credentials::builder().access_key_id(id).secret_access_key(secret).provider_name("environment");
         if let Some(token) = token {

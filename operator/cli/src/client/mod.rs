@@ -2,119 +2,108 @@
 
 mod identity;
 mod model;
+mod place;
+mod refusal;
+mod transport;
 
 pub use model::{ApiRecord, ApiShard, GetRecordsOutput, PutRecordsEntry};
+pub use place::ClientArgs;
+pub use refusal::CallError;
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, anyhow, bail};
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4::SigningParams;
 use bytes::Bytes;
 use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper_util::client::legacy::Client as HttpClient;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use http_body_util::Full;
+use millrace_crds::Stream;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::kubernetes;
 use identity::Identity;
+use place::Place;
+use transport::{NoAnswer, Transport};
 
-const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:4566";
-/// How long one answer may take.
-const ANSWER_FOR: Duration = Duration::from_secs(30);
 /// How often a call is made again that the service could not take.
 const TRIES: u32 = 6;
-/// The pause after the first refusal; it doubles with each.
+/// The pause after the first failure; it doubles with each, up to the longest.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// Where the service is, and who calls.
-#[derive(clap::Args, Debug, Clone)]
-pub struct ClientArgs {
-    /// Where the service is [default: $AWS_ENDPOINT_URL_KINESIS, $AWS_ENDPOINT_URL or http://127.0.0.1:4566]
-    #[arg(long, value_name = "URL")]
-    endpoint: Option<String>,
-    /// The region that requests are signed for
-    #[arg(long, env = "AWS_REGION", default_value = "us-east-1")]
-    region: String,
-}
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How long a call looks for a pod that serves, after the one that did has gone.
+const RECONNECT_FOR: Duration = Duration::from_secs(60);
 
 /// A caller of the Kinesis API.
 #[derive(Clone)]
 pub struct Client {
+    /// What requests are addressed and signed to.
     endpoint: String,
+    /// What people call it.
+    place: String,
     region: String,
     identity: Identity,
-    http: HttpClient<HttpConnector, Full<Bytes>>,
+    transport: Transport,
 }
 
-/// Why a call got no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum CallError {
-    /// Nothing listens there.
-    #[error("can't reach {endpoint}: {cause}; start it with `millrace dev`, or name another with --endpoint")]
-    Unreachable {
-        /// Where it was looked for.
-        endpoint: String,
-        /// What the connection said.
-        cause: String,
-    },
-    /// The service refused.
-    #[error("{name}: {message}")]
-    Refused {
-        /// The error's name in the API, such as `ResourceNotFoundException`.
-        name: String,
-        /// What it says.
-        message: String,
-    },
-    /// What came is no answer of this API.
-    #[error("{endpoint} does not answer as the Kinesis API does ({what}): is it a millrace broker?")]
-    Strange {
-        /// Who answered.
-        endpoint: String,
-        /// What came.
-        what: String,
-    },
+/// A client, and the stream that it was made for.
+pub struct Opened {
+    /// The client.
+    pub client: Client,
+    /// What the API calls the stream.
+    pub stream: String,
+    /// The Stream on the cluster, where there is one.
+    pub object: Option<Stream>,
 }
 
-impl CallError {
-    /// The error's name in the API, if it is one of the API's.
-    pub fn name(&self) -> &str {
-        match self {
-            CallError::Refused { name, .. } => name,
-            _ => "",
-        }
-    }
-
-    /// Whether the same call may succeed a little later.
-    fn passes(&self) -> bool {
-        matches!(
-            self.name(),
-            "ProvisionedThroughputExceededException"
-                | "LimitExceededException"
-                | "ThrottlingException"
-                | "KMSThrottlingException"
-                | "InternalFailure"
-                | "ServiceUnavailable"
-                | "ServiceUnavailableException"
-                | "ResourceInUseException"
-        )
+#[cfg(test)]
+impl Opened {
+    /// A client that reaches nobody, for a Stream on a cluster.
+    pub fn of_object(object: Stream) -> Opened {
+        let client = Client::at("http://127.0.0.1:9", "us-east-1").expect("an address");
+        Opened { client, stream: object.stream_name().to_owned(), object: Some(object) }
     }
 }
 
 impl Client {
-    /// A client for the endpoint and the credentials that the arguments and the environment name.
+    /// A client for the service that the arguments and the environment name, and the name of the stream that
+    /// is meant by `stream`: `orders` or `stream/orders`, on a cluster by the object's name too.
     ///
     /// # Errors
-    /// When the endpoint is no `http://` address, or there are no credentials for a host other than this one.
-    pub fn new(args: &ClientArgs) -> anyhow::Result<Client> {
-        let from_environment = ["AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL"]
-            .iter()
-            .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
-        let endpoint =
-            args.endpoint.clone().or(from_environment).unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
+    /// When the endpoint is no `http://` address, or there are no credentials for a host other than this one;
+    /// on a cluster when the Stream, its brokers or their access key can't be found.
+    pub async fn open(args: &ClientArgs, stream: &str) -> anyhow::Result<Opened> {
+        let name = kubernetes::stream_name(stream).map_err(|error| anyhow!(error))?;
+        match args.place() {
+            Place::Endpoint(endpoint) => {
+                let client = Client::at(&endpoint, &args.region)?;
+                Ok(Opened { client, stream: name, object: None })
+            }
+            Place::Kubernetes => {
+                let cluster = args.kubernetes.connect().await?;
+                let found = kubernetes::find(&cluster, &name).await?;
+                let client = Client {
+                    endpoint: format!("http://{}-api.{}.svc:4566", found.broker, cluster.namespace),
+                    place: format!(
+                        "the brokers of Broker {} in namespace {}",
+                        found.broker, cluster.namespace
+                    ),
+                    region: args.region.clone(),
+                    identity: Identity::new(&found.key_id, &found.key_secret, None),
+                    transport: Transport::forward(found.forward),
+                };
+                Ok(Opened {
+                    client,
+                    stream: found.stream.stream_name().to_owned(),
+                    object: Some(found.stream),
+                })
+            }
+        }
+    }
+
+    fn at(endpoint: &str, region: &str) -> anyhow::Result<Client> {
         let endpoint = endpoint.trim_end_matches('/').to_owned();
         let uri: http::Uri = endpoint.parse().with_context(|| format!("{endpoint} is no address"))?;
         let (Some("http"), Some(host)) = (uri.scheme_str(), uri.host()) else {
@@ -126,43 +115,43 @@ impl Client {
         let loopback =
             host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
         let identity = Identity::from_environment(loopback)?;
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(Duration::from_secs(5)));
-        let http = HttpClient::builder(TokioExecutor::new()).build(connector);
-        Ok(Client { endpoint, region: args.region.clone(), identity, http })
+        let (place, region) = (endpoint.clone(), region.to_owned());
+        Ok(Client { endpoint, place, region, identity, transport: Transport::direct() })
     }
 
-    /// Calls an action of the API, and again while the service is only busy.
+    /// Calls an action of the API, and again while the service is only busy; on a cluster also while another
+    /// pod may take the place of one that has gone.
     ///
     /// # Errors
     /// When nobody answers, or the service refuses.
     pub async fn call<O: DeserializeOwned>(&self, action: &str, input: &Value) -> Result<O, CallError> {
-        let mut pause = PAUSE;
-        for _ in 1..TRIES {
-            match self.once(action, input).await {
-                Err(error) if error.passes() => tokio::time::sleep(pause).await,
-                outcome => return outcome,
+        let begun = Instant::now();
+        let (mut tries, mut pause) = (1, PAUSE);
+        loop {
+            let error = match self.once(action, input).await {
+                Ok(output) => return Ok(output),
+                Err(error) => error,
+            };
+            let again = match &error {
+                CallError::Unreachable { again, .. } => *again && begun.elapsed() < RECONNECT_FOR,
+                _ => error.passes() && tries < TRIES,
+            };
+            if !again {
+                return Err(error);
             }
-            pause *= 2;
+            tracing::debug!(%error, action, "calling again");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            tries += 1;
         }
-        self.once(action, input).await
     }
 
     async fn once<O: DeserializeOwned>(&self, action: &str, input: &Value) -> Result<O, CallError> {
-        let strange = |what: String| CallError::Strange { endpoint: self.endpoint.clone(), what };
+        let strange = |what: String| CallError::Strange { place: self.place.clone(), what };
         let request =
             self.request(action, input.to_string()).map_err(|error| strange(format!("{error:#}")))?;
-        let unreachable = |cause: String| CallError::Unreachable { endpoint: self.endpoint.clone(), cause };
-        let answer = async {
-            let answer = self.http.request(request).await.map_err(|error| unreachable(root_cause(&error)))?;
-            let status = answer.status();
-            let body = answer.into_body().collect().await.map_err(|error| unreachable(root_cause(&error)))?;
-            Ok((status, body.to_bytes()))
-        };
-        let (status, body) = tokio::time::timeout(ANSWER_FOR, answer)
-            .await
-            .map_err(|_| unreachable(format!("no answer within {} s", ANSWER_FOR.as_secs())))??;
+        let (status, body) =
+            self.transport.send(request).await.map_err(|failure| self.unreachable(action, failure))?;
         if status == StatusCode::OK {
             let body: &[u8] = if body.is_empty() { b"null" } else { &body };
             return serde_json::from_slice(body).map_err(|error| strange(error.to_string()));
@@ -182,6 +171,17 @@ impl Client {
             }
             Err(_) => Err(strange(format!("HTTP status {status}"))),
         }
+    }
+
+    fn unreachable(&self, action: &str, failure: NoAnswer) -> CallError {
+        let twice = failure.sent && !reads_only(action);
+        let advice = match &self.transport {
+            _ if twice && failure.may_pass => "the call may have been carried out: look before you repeat it",
+            Transport::Direct(_) => "start it with `millrace dev`, or name another with --endpoint",
+            Transport::Forward(_) => "look at `kubectl millrace status`",
+        };
+        let again = failure.may_pass && !twice;
+        CallError::Unreachable { place: self.place.clone(), cause: failure.cause, advice, again }
     }
 
     fn request(&self, action: &str, body: String) -> anyhow::Result<Request<Full<Bytes>>> {
@@ -272,7 +272,11 @@ impl Client {
         }
         if stream_names.is_empty() {
             return anyhow!(
-                "there is no stream {stream}, nor any other: declare one in a file and give it to `millrace dev -f`"
+                "there is no stream {stream}, nor any other: {}",
+                match self.transport {
+                    Transport::Direct(_) => "declare one in a file and give it to `millrace dev -f`",
+                    Transport::Forward(_) => "the brokers have not taken up the Stream yet",
+                }
             );
         }
         let meant = millrace_crds::admission::nearest(stream, stream_names.iter().map(String::as_str));
@@ -281,11 +285,58 @@ impl Client {
     }
 }
 
-/// What lies at the bottom of an error: "connection refused" rather than "client error (Connect)".
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
+/// Whether a call changes nothing, so that making it twice is making it once.
+fn reads_only(action: &str) -> bool {
+    ["Get", "List", "Describe"].iter().any(|verb| action.starts_with(verb))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kubernetes::Forward;
+    use crate::kubernetes::recorded::{Answers, cluster};
+
+    fn client(transport: Transport) -> Client {
+        Client {
+            endpoint: "http://default-api.demo.svc:4566".to_owned(),
+            place: "there".to_owned(),
+            region: "us-east-1".to_owned(),
+            identity: Identity::new("id", "secret", None),
+            transport,
+        }
     }
-    cause.to_string()
+
+    fn again(transport: Transport, action: &str, sent: bool) -> bool {
+        let may_pass = matches!(transport, Transport::Forward(_));
+        let failure = NoAnswer { cause: "broken".to_owned(), sent, may_pass };
+        matches!(client(transport).unreachable(action, failure), CallError::Unreachable { again: true, .. })
+    }
+
+    #[tokio::test]
+    async fn a_call_is_repeated_through_another_pod_unless_it_may_happen_twice() {
+        let tunnel = || Transport::forward(Forward::new(cluster(Answers::default()).api, "demo", "default"));
+        assert!(again(tunnel(), "GetRecords", true));
+        assert!(again(tunnel(), "PutRecord", false), "it was never sent");
+        assert!(!again(tunnel(), "PutRecord", true));
+        assert!(!again(tunnel(), "SplitShard", true));
+        assert!(!again(Transport::direct(), "GetRecords", true), "an address has one place only");
+    }
+
+    #[tokio::test]
+    async fn a_right_that_is_missing_ends_the_call_at_once() {
+        let pod = json!({
+            "metadata": { "name": "default-broker-0" },
+            "status": { "conditions": [{ "type": "Ready", "status": "True" }] },
+        });
+        let pods = "/api/v1/namespaces/demo/pods";
+        let answers = Answers::default()
+            .list(pods, &[pod])
+            .refuse(&format!("{pods}/default-broker-0/portforward"), 403);
+        let transport = Transport::forward(Forward::new(cluster(answers).api, "demo", "default"));
+        let said = client(transport).call::<Value>("ListStreams", &json!({})).await.unwrap_err().to_string();
+        assert!(
+            said.contains("you may not get and create pods/portforward in namespace demo: ask"),
+            "{said}"
+        );
+    }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::client::{Client, ClientArgs};
+use crate::client::{Client, ClientArgs, Opened};
 use crate::lineage;
 use crate::node::asked_to_stop;
 use order::Order;
@@ -23,7 +23,7 @@ use reader::{Progress, Reader};
 /// Options of `millrace tail`.
 #[derive(clap::Args, Debug)]
 pub struct TailArgs {
-    /// The stream's name
+    /// The stream's name, such as orders or stream/orders
     stream: String,
     /// Where to begin: horizon (the oldest record), latest, or a time such as 2026-03-01T12:00:00Z
     #[arg(long, default_value = "latest", value_name = "horizon|latest|TIME")]
@@ -96,16 +96,16 @@ fn at_time(time: Timestamp) -> Value {
 
 /// Prints records until it is asked to stop, or until all are read if that was asked for.
 pub async fn run(args: TailArgs) -> anyhow::Result<()> {
-    let client = Client::new(&args.client)?;
+    let Opened { client, stream, .. } = Client::open(&args.client, &args.stream).await?;
     let style = if args.json { Style::Json } else { Style::Lines };
-    let first = lineage::read(client.shards(&args.stream, args.from.filter()).await?)?;
+    let first = lineage::read(client.shards(&stream, args.from.filter()).await?)?;
     let mut order = Order::new(&first);
     let (send, mut receive) = mpsc::channel(64);
     let mut readers = JoinSet::new();
     let start = |shard: ShardId, iterator: Value, readers: &mut JoinSet<()>| {
         let reader = Reader {
             client: client.clone(),
-            stream: args.stream.clone(),
+            stream: stream.clone(),
             shard,
             iterator,
             progress: send.clone(),
@@ -131,7 +131,7 @@ pub async fn run(args: TailArgs) -> anyhow::Result<()> {
             Progress::Failed(error) => return Err(error),
             Progress::Ended(shard) => {
                 order.ended(shard);
-                order.add(&lineage::read(client.shards(&args.stream, None).await?)?);
+                order.add(&lineage::read(client.shards(&stream, None).await?)?);
                 for child in order.start_ready() {
                     start(child, args.from.iterator_of_child(), &mut readers);
                 }
