@@ -1,5 +1,8 @@
 //! The CustomResourceDefinitions, as the API server takes them.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
@@ -29,10 +32,16 @@ pub fn definitions_yaml() -> String {
 }
 
 /// The schema of a kind as JSON, for [`crate::admission`]; `None` for a kind that there is not.
-pub fn schema(kind: &str) -> Option<Value> {
-    let definition = definitions().into_iter().find(|definition| definition.spec.names.kind == kind)?;
-    let version = definition.spec.versions.into_iter().next()?;
-    serde_json::to_value(version.schema?.open_api_v3_schema?).ok()
+pub fn schema(kind: &str) -> Option<&'static Value> {
+    static SCHEMAS: LazyLock<BTreeMap<String, Value>> = LazyLock::new(|| {
+        let schema = |definition: CustomResourceDefinition| {
+            let version = definition.spec.versions.into_iter().next()?;
+            let schema = serde_json::to_value(version.schema?.open_api_v3_schema?).ok()?;
+            Some((definition.spec.names.kind, schema))
+        };
+        definitions().into_iter().filter_map(schema).collect()
+    });
+    SCHEMAS.get(kind)
 }
 
 /// What the derive can't say: a status that kstatus does not take for ready; no field that may be null; and

@@ -68,7 +68,7 @@ pub fn check(
     if !violations.is_empty() {
         return Err(violations);
     }
-    let broken = match Validator::new().validate(&schema, &object, old) {
+    let broken = match Validator::new().validate(schema, &object, old) {
         Ok(()) => Vec::new(),
         Err(errors) => errors
             .into_iter()

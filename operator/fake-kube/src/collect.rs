@@ -1,5 +1,7 @@
 //! Garbage collection: objects whose owners are gone go too.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use crate::store::{Key, Store};
@@ -10,7 +12,25 @@ pub(crate) fn collect_garbage(store: &mut Store) {
     while step(store) {}
 }
 
+/// Whether there is anything to collect at all: this is asked after each request.
+fn is_due(store: &Store) -> bool {
+    let uids: HashSet<&str> =
+        store.objects.values().filter_map(|object| object["metadata"]["uid"].as_str()).collect();
+    store.objects.values().any(|object| {
+        let metadata = &object["metadata"];
+        if metadata.get("deletionTimestamp").is_some() {
+            return metadata["finalizers"].as_array().is_some_and(|held| !held.is_empty());
+        }
+        let owners = metadata["ownerReferences"].as_array().filter(|owners| !owners.is_empty());
+        let lives = |owner: &Value| owner["uid"].as_str().is_some_and(|uid| uids.contains(uid));
+        owners.is_some_and(|owners| !owners.iter().any(lives))
+    })
+}
+
 fn step(store: &mut Store) -> bool {
+    if !is_due(store) {
+        return false;
+    }
     let uids: Vec<String> = store.objects.values().map(uid).collect();
     let owners =
         |object: &Value| object["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();

@@ -53,8 +53,9 @@ pub fn certificates(plan: &Plan<'_>, context: &Context) -> Result<Certificates, 
         secret(names.broker_tls(), Component::Broker, &broker),
     ];
     let mut digest = Sha256::new();
-    for secret in &secrets {
-        digest.update(secret.object.to_string());
+    for pem in [&log, &broker] {
+        digest.update(&pem.cert);
+        digest.update(&pem.ca);
     }
     let mut digest = hex::encode(digest.finalize());
     digest.truncate(16);

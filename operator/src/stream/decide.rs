@@ -86,9 +86,7 @@ fn keep(stored: &Stored, config: StreamConfig) -> Step {
         StreamState::Deleting => Step::Blocked(Blocked::Removal),
         StreamState::Retained => Step::Change(Box::new(entry.revived(config, stored.map.is_some()))),
         StreamState::Creating | StreamState::Active => {
-            // A count that was asked for before and is not reached yet stays asked for.
-            let rescale = entry.config.rescale || entry.config.shards != config.shards;
-            let config = StreamConfig { rescale, ..config };
+            let config = config.following(&entry.config);
             match config == entry.config {
                 true => Step::Nothing,
                 false => Step::Change(Box::new(StreamEntry { config, ..entry.clone() })),

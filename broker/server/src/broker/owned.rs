@@ -77,14 +77,38 @@ pub(super) struct Batch {
     /// Where they came to lie, for as many as are stored.
     pub(super) placed: Vec<Outcome>,
     pub(super) bytes: usize,
-    reply: oneshot::Sender<Vec<Outcome>>,
+    /// Whether an owner has begun to work on it.
+    taken: bool,
+    reply: Option<oneshot::Sender<Vec<Outcome>>>,
 }
 
 impl Batch {
+    /// An owner begins to work on it.
+    pub(super) fn take(mut self) -> Batch {
+        self.taken = true;
+        self
+    }
+
     /// Answers: what is placed is, the rest is not.
     pub(super) fn finish(mut self, rest: Outcome) {
+        self.answer(rest);
+    }
+
+    fn answer(&mut self, rest: Outcome) {
+        let Some(reply) = self.reply.take() else { return };
         self.placed.resize(self.indices.len(), rest);
-        let _ = self.reply.send(self.placed);
+        // Whoever asked may have gone away.
+        let _ = reply.send(std::mem::take(&mut self.placed));
+    }
+}
+
+impl Drop for Batch {
+    /// An owner that is cut off in its work may have stored it, and may not. One that was never taken is dropped
+    /// without an answer.
+    fn drop(&mut self) {
+        if self.taken {
+            self.answer(Outcome::Unavailable("its owner was cut off while it stored the record".to_owned()));
+        }
     }
 }
 
@@ -156,12 +180,13 @@ impl OwnedShard {
         let (reply, answer) = oneshot::channel();
         self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         let placed = Vec::with_capacity(chosen.len());
-        let batch = Batch { records, indices: chosen, placed, bytes, reply };
+        let batch = Batch { records, indices: chosen, placed, bytes, taken: false, reply: Some(reply) };
         let answers = match self.commands.send(Command::Append(batch)) {
             Ok(()) => answer.await.ok(),
             Err(_) => None,
         };
-        // An owner that went away without an answer never took the batch: it answers all that it took.
+        // Without an answer no owner ever took the batch: each that was taken is answered, also by an owner
+        // that is cut off.
         let Some(answers) = answers else {
             self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
             return vec![Outcome::NotOwner; outcomes.len()];
@@ -235,5 +260,39 @@ impl OwnedShard {
     /// Asks the owner to finish what is in flight and to go.
     pub(crate) fn release(&self) {
         let _ = self.commands.send(Command::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch() -> (Batch, oneshot::Receiver<Vec<Outcome>>) {
+        let (reply, answer) = oneshot::channel();
+        let records = Arc::new(Incoming::new(Vec::new()));
+        let reply = Some(reply);
+        (Batch { records, indices: vec![0, 1], placed: Vec::new(), bytes: 0, taken: false, reply }, answer)
+    }
+
+    #[test]
+    fn records_that_an_owner_was_cut_off_with_may_be_stored() {
+        let (batch, mut answer) = batch();
+        drop(batch.take());
+        let outcomes = answer.try_recv().expect("an answer");
+        assert!(matches!(&outcomes[..], [Outcome::Unavailable(_), Outcome::Unavailable(_)]), "{outcomes:?}");
+    }
+
+    #[test]
+    fn records_that_no_owner_took_are_not_stored() {
+        let (batch, mut answer) = batch();
+        drop(batch);
+        assert!(answer.try_recv().is_err());
+    }
+
+    #[test]
+    fn what_is_answered_is_answered_once() {
+        let (batch, mut answer) = batch();
+        batch.take().finish(Outcome::Ended);
+        assert_eq!(answer.try_recv(), Ok(vec![Outcome::Ended, Outcome::Ended]));
     }
 }

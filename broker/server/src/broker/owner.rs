@@ -115,7 +115,7 @@ impl Owner {
         release: &mut bool,
     ) {
         match command {
-            Command::Append(batch) => queue.push_back(batch),
+            Command::Append(batch) => queue.push_back(batch.take()),
             Command::Hold(reply) => holds.push(reply),
             Command::Close => *close = true,
             Command::Release => *release = true,

@@ -1,0 +1,322 @@
+//! An API server, logs, and an operator that may die.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Client, ResourceExt};
+use millrace_core::{DataId, ShardMap, StreamEntry, StreamState, keys};
+use millrace_crds::{Broker, Stream};
+use millrace_fake_kube::FakeKube;
+use millrace_log::memory::{Faults, MemoryCluster};
+use millrace_operator::broker::Names;
+use millrace_operator::context::Context;
+use millrace_operator::events::Teller;
+use millrace_operator::links::{Failure, Link, LinkPlan, Links, Observe};
+use millrace_operator::metrics::Metrics;
+use millrace_operator::{Settings, broker, stream};
+use millrace_server::clock::Clock;
+use millrace_server::controller::{Controller, ControllerParts, ControllerSettings};
+use parking_lot::Mutex;
+use serde_json::Value;
+
+use super::End;
+use super::stories::Step;
+
+const NOW_MS: i64 = 1_700_000_000_000;
+/// After so many rounds something goes round in circles.
+const MOST_ROUNDS: usize = 400;
+
+/// The time stands still; what is random differs each time.
+struct TestClock(AtomicU64);
+
+impl Clock for TestClock {
+    fn now_ms(&self) -> i64 {
+        NOW_MS
+    }
+
+    fn random(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
+/// Logs of Brokers: as volumes do, they outlive both Brokers and operators.
+#[derive(Clone, Default)]
+struct Logs(Arc<Mutex<HashMap<Names, MemoryCluster>>>);
+
+impl Logs {
+    fn of(&self, broker: &Names) -> MemoryCluster {
+        let mut logs = self.0.lock();
+        let cluster = || MemoryCluster::new(1, NOW_MS, Faults::none());
+        logs.entry(broker.clone()).or_insert_with(cluster).clone()
+    }
+}
+
+/// The connections of one operator: they are there as soon as they are asked for, with the control loop.
+struct TestLinks {
+    logs: Logs,
+    clock: Arc<TestClock>,
+    running: Mutex<HashMap<Names, (Link, Controller)>>,
+}
+
+struct NothingObserved;
+
+impl Observe for NothingObserved {
+    fn failure(&self, _: &str, _: &str) -> Option<Failure> {
+        None
+    }
+
+    fn stored_bytes_of(&self, _: &DataId) -> Option<u64> {
+        None
+    }
+
+    fn stored_bytes(&self) -> Option<u64> {
+        None
+    }
+}
+
+impl Links for TestLinks {
+    fn ensure(&self, broker: &Names, _: LinkPlan) {
+        let connect = || {
+            let client = Arc::new(self.logs.of(broker).connect("operator"));
+            let controller = Controller::start(ControllerParts {
+                log: client.clone(),
+                kv: client.clone(),
+                heartbeats: client.clone(),
+                clock: self.clock.clone(),
+                settings: ControllerSettings::default(),
+            });
+            let link = Link { log: client.clone(), kv: client, observe: Arc::new(NothingObserved) };
+            (link, controller)
+        };
+        self.running.lock().entry(broker.clone()).or_insert_with(connect);
+    }
+
+    fn get(&self, broker: &Names) -> Option<Link> {
+        self.running.lock().get(broker).map(|(link, _)| link.clone())
+    }
+
+    fn forget(&self, broker: &Names) {
+        self.running.lock().remove(broker);
+    }
+}
+
+/// An API server, logs, and an operator.
+pub(crate) struct World {
+    pub(crate) kube: FakeKube,
+    logs: Logs,
+    clock: Arc<TestClock>,
+    operator: Arc<Context>,
+    known: Arc<Mutex<Vec<Arc<Stream>>>>,
+    /// What may never change once it is there: root access keys by name, data ids of streams that are retained.
+    first_seen: BTreeMap<String, String>,
+}
+
+impl World {
+    pub(crate) fn new() -> World {
+        let kube = FakeKube::new();
+        let logs = Logs::default();
+        let clock = Arc::new(TestClock(AtomicU64::new(1)));
+        let known = Arc::new(Mutex::new(Vec::new()));
+        let operator = operator(&kube, &logs, &clock, &known);
+        World { kube, logs, clock, operator, known, first_seen: BTreeMap::new() }
+    }
+
+    /// An operator that died is started anew, with nothing but what it finds.
+    fn revive(&mut self) {
+        if self.kube.crashed() {
+            self.kube.restart();
+            self.operator = operator(&self.kube, &self.logs, &self.clock, &self.known);
+        }
+    }
+
+    /// A user does something, and tries again until it is done.
+    pub(crate) async fn act(&mut self, step: &Step) {
+        for _ in 0..5 {
+            self.revive();
+            let client = self.operator.client.clone();
+            let done = match step {
+                Step::Apply(object) => apply(&client, object()).await,
+                Step::Delete(kind, name) => delete(&client, kind, name).await,
+            };
+            match done {
+                Ok(()) => return,
+                // One fault is planned in a run: what it befell is done again.
+                Err(kube::Error::Api(answer)) if answer.code != 500 => panic!("{}", answer.message),
+                Err(_) => {}
+            }
+        }
+        panic!("a user can't get it done");
+    }
+
+    /// Lets the operator work until nothing changes any more.
+    pub(crate) async fn settle(&mut self) {
+        for _ in 0..MOST_ROUNDS {
+            let before = (self.kube.writes_effective(), self.entries());
+            let went_well = self.round().await;
+            let after = (self.kube.writes_effective(), self.entries());
+            if after != before {
+                self.look_for_losses();
+            }
+            if went_well && after == before {
+                return;
+            }
+        }
+        panic!(
+            "it does not come to rest: {:#?}",
+            self.kube.requests().iter().rev().take(40).collect::<Vec<_>>()
+        );
+    }
+
+    /// One round of everybody's work. Returns whether nothing failed.
+    async fn round(&mut self) -> bool {
+        self.revive();
+        let context = self.operator.clone();
+        let Ok(streams) = list::<Stream>(&context.client).await else { return false };
+        *self.known.lock() = streams.clone();
+        let Ok(brokers) = list::<Broker>(&context.client).await else { return false };
+        let mut went_well = true;
+        // What a watch of Brokers would tell.
+        let there: HashSet<Names> = brokers.iter().map(|broker| Names::of(broker)).collect();
+        for broker in self.logs.0.lock().keys().filter(|broker| !there.contains(broker)) {
+            context.links.forget(broker);
+        }
+        for broker in brokers {
+            went_well &= broker::reconcile(broker, context.clone()).await.is_ok();
+        }
+        for stream in streams {
+            went_well &= stream::reconcile(stream, context.clone()).await.is_ok();
+        }
+        self.kube.run_workloads();
+        // The control loops work on their own.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        went_well && !self.kube.crashed()
+    }
+
+    /// What was made once stays as it was made.
+    fn look_for_losses(&mut self) {
+        let objects = self.kube.snapshot();
+        for (key, object) in &objects {
+            if key.starts_with("secrets/") && key.ends_with("-root-access-key") {
+                let value = object["data"].to_string();
+                let first = self.first_seen.entry(key.clone()).or_insert_with(|| value.clone());
+                assert_eq!(*first, value, "{key} was written again");
+            }
+        }
+        let volumes: Vec<&String> = objects.keys().filter(|key| is_volume(key)).collect();
+        for volume in &volumes {
+            self.first_seen.entry((*volume).clone()).or_default();
+        }
+        for seen in self.first_seen.keys().filter(|key| is_volume(key)) {
+            assert!(volumes.contains(&seen), "{seen} was deleted");
+        }
+        for (key, entry) in self.entries() {
+            if entry.state == StreamState::Retained {
+                let data = entry.data.to_string();
+                self.first_seen.entry(format!("retained {key}")).or_insert(data);
+            }
+            if let Some(data) = self.first_seen.get(&format!("retained {key}")) {
+                assert_eq!(*data, entry.data.to_string(), "the data of {key} was lost");
+            }
+        }
+    }
+
+    /// Ten more rounds ask for no change at all.
+    pub(crate) async fn rests(&mut self) {
+        let (sent, before) = (self.kube.writes_sent(), self.end());
+        for _ in 0..10 {
+            assert!(self.round().await, "a round at rest fails");
+        }
+        let writes: Vec<_> = self.kube.requests().into_iter().filter(|request| request.is_write()).collect();
+        assert_eq!(self.kube.writes_sent(), sent, "at rest it writes: {:#?}", writes.last());
+        assert_eq!(self.end(), before);
+    }
+
+    fn entries(&self) -> Vec<(String, StreamEntry)> {
+        let logs = self.logs.0.lock();
+        let values = logs.values().flat_map(|log| log.values(keys::STREAMS));
+        values.map(|found| (found.key, StreamEntry::decode(&found.value).expect("an entry"))).collect()
+    }
+
+    /// All objects but Events, and what the logs hold, without what is random.
+    pub(crate) fn end(&self) -> End {
+        let mut objects =
+            self.kube.snapshot_without(&["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "credentials"]);
+        objects.retain(|key, _| !key.starts_with("events"));
+        for object in objects.values_mut() {
+            if let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) {
+                status.remove("dataId");
+            }
+        }
+        let logs = self.logs.0.lock();
+        let maps = |data: &DataId| {
+            let found = logs.values().find_map(|log| log.value(&keys::map(data)))?;
+            let map = ShardMap::decode(&found.value).expect("a map");
+            Some((map.open.len(), map.reshards.len(), map.lanes))
+        };
+        let values = logs.values().flat_map(|log| log.values(keys::STREAMS));
+        let entries = values.map(|found| {
+            let entry = StreamEntry::decode(&found.value).expect("an entry");
+            (found.key, format!("{:?} {:?} {:?}", entry.state, entry.config, maps(&entry.data)))
+        });
+        (objects, entries.collect())
+    }
+}
+
+fn is_volume(key: &str) -> bool {
+    key.starts_with("persistentvolumeclaims/")
+}
+
+fn operator(
+    kube: &FakeKube,
+    logs: &Logs,
+    clock: &Arc<TestClock>,
+    known: &Arc<Mutex<Vec<Arc<Stream>>>>,
+) -> Arc<Context> {
+    let client = kube.client("default");
+    let known = known.clone();
+    let links = TestLinks { logs: logs.clone(), clock: clock.clone(), running: Mutex::default() };
+    Arc::new(Context {
+        client: client.clone(),
+        settings: Settings::default(),
+        seed: millrace_certificates::Seed::new([7; 32]),
+        links: Arc::new(links),
+        metrics: Metrics::default(),
+        teller: Teller::new(client, None),
+        clock: clock.clone(),
+        streams: Arc::new(move |_| known.lock().clone()),
+        keys_made: Mutex::default(),
+    })
+}
+
+async fn list<K>(client: &Client) -> Result<Vec<Arc<K>>, kube::Error>
+where
+    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+{
+    let all = Api::<K>::all(client.clone()).list(&ListParams::default()).await?;
+    Ok(all.items.into_iter().map(Arc::new).collect())
+}
+
+fn api(client: &Client, kind: &str) -> Api<DynamicObject> {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("millrace.dev", "v1alpha1", kind));
+    Api::namespaced_with(client.clone(), "shop", &resource)
+}
+
+async fn apply(client: &Client, object: Value) -> Result<(), kube::Error> {
+    let kind = object["kind"].as_str().expect("a kind").to_owned();
+    let object: DynamicObject = serde_json::from_value(object).expect("an object");
+    let params = PatchParams::apply("user").force();
+    api(client, &kind).patch(&object.name_any(), &params, &Patch::Apply(&object)).await.map(|_| ())
+}
+
+async fn delete(client: &Client, kind: &str, name: &str) -> Result<(), kube::Error> {
+    match api(client, kind).delete(name, &DeleteParams::default()).await {
+        Ok(_) => Ok(()),
+        // Done by the try before, whose answer was lost.
+        Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(()),
+        Err(error) => Err(error),
+    }
+}
