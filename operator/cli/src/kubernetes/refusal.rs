@@ -51,7 +51,7 @@ pub fn explain(asked: Asked<'_>, error: &Error) -> anyhow::Error {
     let told = asked.told();
     match code(error) {
         Some(403) => anyhow::anyhow!(
-            "you may not {told}: ask an administrator of the cluster for a role with the verb {} on {}",
+            "you may not {told}: ask an administrator of the cluster for a role that allows {} on {}",
             asked.verb,
             asked.resource
         ),
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(
             explain(SECRET, &refused(403)).to_string(),
             "you may not get secrets/b-root-access-key in namespace demo: ask an administrator of the cluster for a \
-             role with the verb get on secrets"
+             role that allows get on secrets"
         );
         let upgrade =
             Error::UpgradeConnection(UpgradeConnectionError::ProtocolSwitch(http::StatusCode::FORBIDDEN));

@@ -46,7 +46,10 @@ fn facts(broker: &Broker, now: Timestamp) -> Vec<(&'static str, String)> {
         ("Log servers", format!("{} of {} ready", status.ready_log_servers.unwrap_or(0), spec.log.servers)),
         (
             "Storage",
-            format!("{}{class} on each log server, {} replicas", spec.log.storage.size, spec.log.replicas),
+            format!(
+                "{}{class} on each log server, records on {} of them",
+                spec.log.storage.size, spec.log.replicas
+            ),
         ),
         ("Durability", format!("{:?}", status.durability.unwrap_or(spec.durability))),
     ];

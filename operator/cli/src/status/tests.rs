@@ -159,7 +159,7 @@ async fn a_broker_is_told_with_its_pods_and_volumes_and_why_it_does_not_serve() 
 Broker default in namespace demo: NotReady
   Brokers        0 of 1 ready
   Log servers    1 of 1 ready
-  Storage        20Gi on each log server, 1 replicas
+  Storage        20Gi on each log server, records on 1 of them
   Durability     Synced
   Endpoint       http://default-api.demo.svc:4566
   Certificates   expire in 30d (2026-03-31T12:10:00Z), replaced from 2026-03-20T00:00:00Z

@@ -94,7 +94,7 @@ impl<'a> Said<'a> {
         } else if self.deleted {
             steps.push("It is being deleted, and goes once its finalizers have done their work.".to_owned());
         } else if let Some(busy) = self.abnormal(Kind::Reconciling) {
-            steps.push(format!("The operator is at work: {}.", said(busy)));
+            steps.push(format!("The operator is not done: {}.", said(busy)));
         }
         if let Some(full) = self.abnormal(Kind::StorageFull) {
             steps.push(format!(
