@@ -5,11 +5,13 @@
 
 mod cluster;
 mod evidence;
+mod millrace;
 mod namespace;
 mod pods;
 mod program;
 
 pub use cluster::{Cluster, IMAGE, SHELL_IMAGE};
+pub use millrace::Endpoint;
 pub use namespace::{Namespace, in_namespace};
 pub use pods::{is_ready, why_not_started};
 pub use program::{Program, output};

@@ -247,6 +247,10 @@ impl World {
             self.kube.snapshot_without(&["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "credentials"]);
         objects.retain(|key, _| !key.starts_with("events"));
         for object in objects.values_mut() {
+            // A digest of what was applied, with the uid of its owner.
+            if let Some(annotations) = object["metadata"]["annotations"].as_object_mut() {
+                annotations.remove(millrace_operator::apply::APPLIED);
+            }
             if let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) {
                 status.remove("dataId");
             }
