@@ -1,6 +1,7 @@
 //! What is checked and filled in before an object is stored.
 
 use k8s_openapi::ByteString;
+use millrace_crds::admission::Violation;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -33,19 +34,49 @@ pub(crate) fn admit(
         return Ok(object);
     }
     let status = object.as_object_mut().and_then(|fields| fields.remove("status"));
+    if let Some(schema) = millrace_crds::definition::schema(&kind.kind) {
+        prune(&schema["properties"]["spec"], &mut object["spec"]);
+    }
     let mut admitted = millrace_crds::admission::admit(&kind.kind, object, old).map_err(|violations| {
-        let causes: Vec<(String, &str, String)> = violations
-            .into_iter()
-            .map(|violation| {
-                (violation.path, "FieldValueInvalid", format!("Invalid value: {}", violation.message))
-            })
-            .collect();
+        let causes: Vec<_> = violations.into_iter().map(cause).collect();
         Failure::invalid(kind, name, &causes)
     })?;
     if let Some(status) = status {
         admitted["status"] = status;
     }
     Ok(admitted)
+}
+
+/// A violation as the API server names it: field, reason, what is wrong.
+fn cause(violation: Violation) -> (String, &'static str, String) {
+    let Violation { path, message, .. } = violation;
+    let lacking = message.strip_prefix("lacks its field ").and_then(|rest| rest.strip_suffix(": write it"));
+    if let Some(field) = lacking {
+        return (format!("{path}.{field}"), "FieldValueRequired", "Required value".to_owned());
+    }
+    let path = if path.is_empty() { "<nil>".to_owned() } else { path };
+    (path, "FieldValueInvalid", format!("Invalid value: \"object\": {message}"))
+}
+
+/// Takes fields away that the schema does not know, as the API server does unless it is asked to be strict.
+fn prune(schema: &Value, value: &mut Value) {
+    let known = &schema["properties"];
+    let values = &schema["additionalProperties"];
+    match value {
+        Value::Object(fields) => {
+            if known.is_object()
+                && !values.is_object()
+                && schema["x-kubernetes-preserve-unknown-fields"] != true
+            {
+                fields.retain(|name, _| known.get(name).is_some());
+            }
+            for (name, value) in fields {
+                prune(known.get(name).unwrap_or(values), value);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| prune(&schema["items"], item)),
+        _ => {}
+    }
 }
 
 /// A StatefulSet's fields that can't change once it is made.

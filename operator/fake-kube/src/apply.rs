@@ -58,7 +58,7 @@ pub(crate) fn apply(
             } else {
                 let field: String =
                     path.iter().map(|step| format!(".{}", &step[2.min(step.len())..])).collect();
-                let message = format!("conflict with \"{}\" using {}", owner.manager, kind.api_version());
+                let message = conflict_with(kind, owner);
                 causes.push(json!({ "reason": "FieldManagerConflict", "message": message, "field": field }));
             }
         }
@@ -66,7 +66,10 @@ pub(crate) fn apply(
     if !causes.is_empty() {
         let texts: Vec<String> = causes
             .iter()
-            .map(|cause| format!("{}: {}", cause["message"].as_str().unwrap_or_default(), cause["field"]))
+            .map(|cause: &Value| {
+                let text = |name: &str| cause[name].as_str().unwrap_or_default().to_owned();
+                format!("{}: {}", text("message"), text("field"))
+            })
             .collect();
         let plural = if causes.len() == 1 { "conflict" } else { "conflicts" };
         let message = format!("Apply failed with {} {plural}: {}", causes.len(), texts.join(", "));
@@ -108,4 +111,15 @@ pub(crate) fn apply(
     }
     managers::write(&mut merged, owners);
     Ok(merged)
+}
+
+fn conflict_with(kind: &Kind, owner: &Owner) -> String {
+    let applied = owner.operation == "Apply" && owner.subresource.is_empty();
+    let version = if applied { String::new() } else { format!(" using {}", kind.api_version()) };
+    let part = if owner.subresource.is_empty() {
+        String::new()
+    } else {
+        format!(" with subresource \"{}\"", owner.subresource)
+    };
+    format!("conflict with \"{}\"{part}{version}", owner.manager)
 }

@@ -46,19 +46,30 @@ fn found(store: &Store, call: &Call, name: &str) -> Result<(Key, Value), Failure
 fn get(store: &Store, call: &Call, name: &str) -> Answer {
     let (_, object) = found(store, call, name)?;
     if call.subresource == "scale" {
-        return Ok((200, scale(&object)));
+        return Ok((200, scale(call, &object)));
     }
     Ok((200, object))
 }
 
-fn scale(object: &Value) -> Value {
+/// Where a kind keeps the counts that its scale endpoint shows: wanted, present.
+fn scale_paths(call: &Call) -> (&'static str, &'static str) {
+    if call.kind.kind == "Stream" {
+        ("/spec/capacity/shards", "/status/openShards")
+    } else {
+        ("/spec/replicas", "/status/replicas")
+    }
+}
+
+fn scale(call: &Call, object: &Value) -> Value {
+    let (wanted, present) = scale_paths(call);
+    let count = |path: &str| object.pointer(path).and_then(Value::as_i64).unwrap_or(0);
     let metadata = &object["metadata"];
     json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1",
         "metadata": { "name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"],
             "resourceVersion": metadata["resourceVersion"] },
-        "spec": { "replicas": object["spec"]["replicas"].as_i64().unwrap_or(0) },
-        "status": { "replicas": object["status"]["replicas"].as_i64().unwrap_or(0) },
+        "spec": { "replicas": count(wanted) },
+        "status": { "replicas": count(present) },
     })
 }
 
@@ -200,9 +211,11 @@ fn update(store: &mut Store, call: &Call, name: &str) -> Answer {
 
 fn rescale(store: &mut Store, call: &Call, key: &Key, old: &Value, scale: &Value) -> Answer {
     let mut new = old.clone();
-    new["spec"]["replicas"] = scale["spec"]["replicas"].clone();
+    if let Some(count) = new.pointer_mut(scale_paths(call).0) {
+        *count = scale["spec"]["replicas"].clone();
+    }
     let (code, object) = replace(store, call, key, old, new)?;
-    Ok((code, self::scale(&object)))
+    Ok((code, self::scale(call, &object)))
 }
 
 fn patch(store: &mut Store, call: &Call, name: &str) -> Answer {
@@ -211,7 +224,7 @@ fn patch(store: &mut Store, call: &Call, name: &str) -> Answer {
         // None of the patches in use names an item of a keyed list, where the two would differ.
         "application/merge-patch+json" | "application/strategic-merge-patch+json" => {
             let (key, old) = found(store, call, name)?;
-            let mut new = if call.subresource == "scale" { scale(&old) } else { old.clone() };
+            let mut new = if call.subresource == "scale" { scale(call, &old) } else { old.clone() };
             merge(&mut new, &call.body);
             if call.subresource == "scale" {
                 return rescale(store, call, &key, &old, &new);

@@ -41,8 +41,9 @@ impl Store {
             kinds: kinds::known(),
             objects: BTreeMap::new(),
             history: Vec::new(),
-            revision: 1,
-            compacted: 0,
+            // As on a server that has been up for a while: its first revisions are no longer kept.
+            revision: 100,
+            compacted: 100,
             now: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24 * 365 * 56),
             uids: 0,
         }

@@ -119,6 +119,6 @@ pub(crate) async fn a_status_applied_by_another_manager_leaves_the_spec_alone(
     ensure!(second.metadata.generation == first.metadata.generation);
     let third = api.patch_status("a", &by("one").force(), &status).await?;
     ensure!(third.resource_version() == second.resource_version());
-    ensure!(third.status.is_some_and(|status| status.observed_generation == 1));
+    ensure!(third.status.is_some_and(|status| status.observed_generation == Some(1)));
     Ok(())
 }

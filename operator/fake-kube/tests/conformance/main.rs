@@ -15,10 +15,14 @@ use kube::core::Status;
 type Case = (&'static str, fn(Client, String) -> LocalBoxFuture<'static, Result<()>>);
 
 /// Names functions as cases.
-#[macro_export]
 macro_rules! cases {
     ($($module:ident :: $name:ident),* $(,)?) => {
-        vec![$((stringify!($name), (|client, namespace| Box::pin($module::$name(client, namespace))) as _)),*]
+        vec![$({
+            fn run(client: Client, namespace: String) -> LocalBoxFuture<'static, Result<()>> {
+                Box::pin($module::$name(client, namespace))
+            }
+            (stringify!($name), run as fn(Client, String) -> LocalBoxFuture<'static, Result<()>>)
+        }),*]
     };
 }
 
@@ -45,9 +49,14 @@ fn all() -> Vec<Case> {
         custom::the_status_endpoint_ignores_the_spec_and_the_other_way_round,
         custom::an_update_needs_a_version,
         custom::a_fixed_field_is_refused_with_the_rules_message,
+        custom::what_the_schema_or_a_rule_forbids_is_refused_by_field,
+        custom::an_unknown_field_is_dropped,
+        custom::the_scale_endpoint_reads_and_writes_the_shards,
         watching::a_watch_tells_additions_changes_and_deletions_in_order,
         watching::a_watch_with_a_selector_sees_objects_come_and_go,
         watching::a_watch_of_one_name_sees_only_that,
+        watching::a_watch_from_a_version_that_is_no_longer_kept_is_told_410,
+        watching::the_watcher_of_the_client_library_begins_with_what_there_is,
     ]
 }
 

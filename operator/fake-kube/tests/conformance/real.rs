@@ -67,7 +67,9 @@ pub(crate) async fn start() -> Result<Server> {
     let directory = tempfile::tempdir()?;
     let at = |name: &str| directory.path().join(name);
     let [etcd, peer, secure] = free_ports()?;
-    std::fs::write(at("key.pem"), rcgen::KeyPair::generate()?.serialize_pem())?;
+    let key = rcgen::KeyPair::generate()?;
+    std::fs::write(at("key.pem"), key.serialize_pem())?;
+    std::fs::write(at("key.pub"), key.public_key_pem())?;
     std::fs::write(at("tokens.csv"), format!("{TOKEN},conformance,conformance,system:masters\n"))?;
     let spawn = |name: &str, flags: Vec<String>| -> Result<Child> {
         let log = std::fs::File::create(at(&format!("{name}.log")))?;
@@ -94,7 +96,6 @@ pub(crate) async fn start() -> Result<Server> {
             "--unsafe-no-fsync".to_owned(),
         ],
     )?;
-    let key = at("key.pem").display().to_string();
     let server = spawn(
         "kube-apiserver",
         vec![
@@ -103,8 +104,8 @@ pub(crate) async fn start() -> Result<Server> {
             format!("--secure-port={secure}"),
             "--bind-address=127.0.0.1".to_owned(),
             format!("--token-auth-file={}", at("tokens.csv").display()),
-            format!("--service-account-key-file={key}"),
-            format!("--service-account-signing-key-file={key}"),
+            format!("--service-account-key-file={}", at("key.pub").display()),
+            format!("--service-account-signing-key-file={}", at("key.pem").display()),
             "--service-account-issuer=https://conformance.invalid".to_owned(),
             "--authorization-mode=AlwaysAllow".to_owned(),
             "--disable-admission-plugins=ServiceAccount".to_owned(),

@@ -1,9 +1,10 @@
 //! Watches.
 
 use anyhow::{Context, Result, ensure};
-use futures::{Stream, TryStreamExt, pin_mut};
+use futures::{Stream, StreamExt, TryStreamExt, pin_mut};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use kube::runtime::watcher;
 use kube::{Client, ResourceExt};
 use serde_json::json;
 
@@ -70,5 +71,44 @@ pub(crate) async fn a_watch_of_one_name_sees_only_that(client: Client, ns: Strin
     let wanted = WatchParams::default().fields("metadata.name=b");
     let seen = events(api.watch(&wanted, &revision).await?, 1).await?;
     ensure!(seen == ["added b"], "{seen:?}");
+    Ok(())
+}
+
+pub(crate) async fn the_watcher_of_the_client_library_begins_with_what_there_is(
+    client: Client,
+    ns: String,
+) -> Result<()> {
+    let api: Api<ConfigMap> = Api::namespaced(client, &ns);
+    for name in ["b", "a"] {
+        api.create(&PostParams::default(), &map(name, "1")).await?;
+    }
+    for config in [watcher::Config::default(), watcher::Config::default().streaming_lists()] {
+        let only = config.fields("metadata.name!=kube-root-ca.crt");
+        let seen: Vec<String> = watcher(api.clone(), only)
+            .try_filter_map(async |event| {
+                Ok(match event {
+                    watcher::Event::Init => Some("init".to_owned()),
+                    watcher::Event::InitApply(object) => Some(object.name_any()),
+                    watcher::Event::InitDone => Some("done".to_owned()),
+                    watcher::Event::Apply(_) | watcher::Event::Delete(_) => None,
+                })
+            })
+            .take(4)
+            .try_collect()
+            .await?;
+        ensure!(seen == ["init", "a", "b", "done"], "{seen:?}");
+    }
+    Ok(())
+}
+
+pub(crate) async fn a_watch_from_a_version_that_is_no_longer_kept_is_told_410(
+    client: Client,
+    ns: String,
+) -> Result<()> {
+    // A real server keeps a resource's versions from when it first served it: for ours that is later than 1.
+    let api: Api<millrace_crds::Stream> = Api::namespaced(client, &ns);
+    let mut watch = api.watch(&WatchParams::default(), "1").await?.boxed();
+    let first = watch.try_next().await?;
+    ensure!(matches!(&first, Some(WatchEvent::Error(status)) if status.code == 410), "{first:?}");
     Ok(())
 }
