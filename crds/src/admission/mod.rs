@@ -75,5 +75,5 @@ pub fn check(
             .map(|error| Violation { path: error.field_path, message: error.message, rule: Some(error.rule) })
             .collect(),
     };
-    Ok((apply_defaults(&schema, &object), broken))
+    Ok((apply_defaults(schema, &object), broken))
 }

@@ -94,7 +94,7 @@ pub fn state(found: &Findings<'_>, names: &Names, settings: &Settings) -> State 
     for component in [Component::Log, Component::Broker] {
         let outdated = roll::outdated(live, component);
         if outdated > 0 || live.revision(component).is_none() {
-            let message = format!("{outdated} {} pods are still to be replaced.", component.label());
+            let message = format!("Still to be replaced: {outdated} {} pods.", component.label());
             return underway("Rolling", message);
         }
     }
