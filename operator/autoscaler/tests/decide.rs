@@ -126,7 +126,7 @@ fn a_hot_key_is_isolated_told_and_not_cut_again() {
     assert_eq!(world.map.range(index), HashRange { start: hot, end: hot });
     assert!(last_split < 12, "still split in second {last_split}");
     assert!(told > 100, "told {told} times");
-    assert!(world.shard_loads().iter().all(|(_, load, keys)| *load <= 1_000 || *keys == 1));
+    assert!(world.shard_loads().iter().all(|(_, load, heaviest)| *load <= 1_000 || load == heaviest));
 }
 
 #[test]
@@ -237,8 +237,10 @@ proptest! {
             let open = world.map.open.len() as u32;
             prop_assert!((1..=world.policy.max_shards).contains(&open));
         }
-        for (shard, load, keys) in world.shard_loads() {
-            prop_assert!(load <= 1_000 || keys == 1, "{shard} carries {load} of {keys} keys");
+        for (shard, load, heaviest) in world.shard_loads() {
+            // A hot key that has its shard almost to itself gains nothing from having it alone.
+            let is_of_one_key = load - heaviest < 100;
+            prop_assert!(load <= 1_000 || is_of_one_key, "{shard} carries {load}, {heaviest} of it by one key");
         }
         // Not many more shards than the load needs, each of which is to be filled to 60 %.
         let needed: u64 = world.shard_loads().iter().map(|(_, load, _)| load).sum::<u64>() / 600 + 1;

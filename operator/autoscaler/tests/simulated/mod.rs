@@ -75,14 +75,15 @@ impl World {
         self.map.check().expect("the map holds together");
     }
 
-    /// Each shard's load in thousandths of its target, and how many keys make it.
-    pub(crate) fn shard_loads(&self) -> Vec<(ShardId, u64, usize)> {
-        let mut loads: Vec<(ShardId, u64, usize)> =
+    /// Of each shard: its load, and what its heaviest key has of it, in thousandths of the target.
+    pub(crate) fn shard_loads(&self) -> Vec<(ShardId, u64, u64)> {
+        let mut loads: Vec<(ShardId, u64, u64)> =
             self.map.open.iter().map(|shard| (shard.id, 0, 0)).collect();
         for (key, count) in &self.keys {
-            let load = &mut loads[self.map.route(*key)];
-            load.1 += u64::from(*count) * u64::from(RECORD_BYTES) * 1_000 / self.policy.target.bytes_per_s;
-            load.2 += 1;
+            let (_, all, heaviest) = &mut loads[self.map.route(*key)];
+            let load = u64::from(*count) * u64::from(RECORD_BYTES) * 1_000 / self.policy.target.bytes_per_s;
+            *all += load;
+            *heaviest = load.max(*heaviest);
         }
         loads
     }
