@@ -48,7 +48,7 @@ up: image ## Make a kind cluster with Millrace on it
 	$(CLUSTER) --name $(NAME) load "$$image" millrace:dev; \
 	$(CLUSTER) --name $(NAME) run helm upgrade --install millrace charts/millrace \
 	  --namespace millrace-system --create-namespace --wait --timeout 3m \
-	  --set image.repository="$${image%:*}" --set image.tag="$${image#*:}" > /dev/null
+	  --set image.repository="$${image%:*}" --set-string image.tag="$${image#*:}" > /dev/null
 	@printf '%s\n' '' 'Millrace runs. Next:' '  eval "$$($(CLUSTER) --name $(NAME) env)"' \
 	  '  kubectl apply -f examples/orders.yaml'
 

@@ -120,7 +120,7 @@ fn values_reach_the_operator_as_its_options() {
         "MILLRACE_CLUSTER_DOMAIN=cluster.local",
         "MILLRACE_REGION=us-east-1",
         "MILLRACE_ROTATE_CERTIFICATES_HOURS=720",
-        "MILLRACE_LOG=info",
+        "MILLRACE_LOG=info,kube_client::client::builder=off",
     ];
     assert_eq!(environment(&render(&[])), plain);
     let changed = environment(&render(&[
