@@ -11,6 +11,7 @@ import json
 import sys
 import threading
 import time
+import uuid
 
 import boto3
 from botocore.config import Config
@@ -26,7 +27,7 @@ kinesis = boto3.client("kinesis", config=config)
 def write(name, rate, seconds, path):
     rate, seconds = int(rate), float(seconds)
     end = time.time() + seconds
-    lock = threading.Lock()
+    lock, run_id = threading.Lock(), uuid.uuid4().hex[:8]
     with open(path, "w") as file:
 
         def run(thread):
@@ -49,7 +50,7 @@ def write(name, rate, seconds, path):
                     counters[key] += 1
                 batch = [waiting.popleft() for _ in range(len(waiting))]
                 entries = [
-                    {"PartitionKey": f"key-{key}", "Data": json.dumps([key, number, attempt])}
+                    {"PartitionKey": f"key-{key}", "Data": json.dumps([run_id, key, number, attempt])}
                     for key, number, attempt in batch
                 ]
                 try:
@@ -61,7 +62,7 @@ def write(name, rate, seconds, path):
                     if "ErrorCode" in answer:
                         waiting.append((key, number, attempt + 1))
                     place = [answer.get("ShardId"), answer.get("SequenceNumber")]
-                    lines.append(json.dumps([time.time(), key, number, attempt, *place, answer.get("ErrorCode")]))
+                    lines.append(json.dumps([time.time(), run_id, key, number, attempt, *place, answer.get("ErrorCode")]))
                 with lock:
                     file.write("\n".join(lines) + "\n")
                     file.flush()
@@ -113,10 +114,10 @@ def check(name, *paths):
     acknowledged, attempts, times = {}, set(), []
     for path in paths:
         for line in open(path):
-            at, key, number, attempt, shard, sequence, _ = json.loads(line)
-            attempts.add((key, number, attempt))
+            at, *body, shard, sequence, _ = json.loads(line)
+            attempts.add(tuple(body))
             if sequence:
-                acknowledged[(key, number, attempt)] = (shard, sequence)
+                acknowledged[tuple(body)] = (shard, sequence)
                 times.append(at)
     shards, done, places = shards_of(name), set(), collections.Counter()
     last, faults, found = {}, collections.Counter(), 0
@@ -133,7 +134,8 @@ def check(name, *paths):
                     faults["never sent"] += 1
                 if body in acknowledged and acknowledged[body] != (shard, record["SequenceNumber"]):
                     faults["elsewhere than acknowledged"] += 1
-                key, number = body[0], body[1]
+                *key, number, _ = body
+                key = tuple(key)
                 if number < last.get(key, -1):
                     faults["out of order"] += 1
                 last[key] = max(number, last.get(key, -1))

@@ -85,7 +85,13 @@ pub fn state(found: &Findings<'_>, names: &Names, settings: &Settings) -> State 
         let message = format!("{servers} of {} log servers are ready.", spec.log.servers);
         return underway("LogStarting", message);
     }
-    if !found.linked {
+    // An operator that has just begun is not connected as yet: that takes nothing from a Broker that serves.
+    let served = condition::find(
+        found.broker.status.as_ref().map_or(&[][..], |status| &status.conditions),
+        Kind::Ready,
+    )
+    .is_some_and(|ready| ready.status == "True");
+    if !found.linked && !served {
         return underway("Connecting", "The operator connects to the log servers.".to_owned());
     }
     if brokers < usize::try_from(spec.replicas).unwrap_or(0) {

@@ -8,6 +8,7 @@ pub mod resolve;
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use kube::api::Api;
 use kube::runtime::controller::Action;
@@ -126,6 +127,9 @@ async fn report(
     step: &Step,
     context: &Context,
 ) -> Result<(), Error> {
+    if *step == Step::Blocked(Blocked::NoLog) && is_served(stream, found) {
+        return Ok(());
+    }
     let new = report::status(stream, found, step, &context.settings.region, &context.now());
     if stream.status.as_ref() == Some(&new) {
         return Ok(());
@@ -134,6 +138,19 @@ async fn report(
         context.teller.tell(stream, tale).await;
     }
     status::write(&context.client, stream, &new).await.map_err(|e| Error::kube("writing the status", e))
+}
+
+/// Whether the stream is as it was last said, as far as others can tell: an operator that has just begun is not
+/// connected to the log as yet, which takes nothing from a stream that brokers serve.
+fn is_served(stream: &Stream, found: &resolve::Found) -> bool {
+    let is_ready =
+        |conditions: &[Condition]| find(conditions, Kind::Ready).is_some_and(|ready| ready.status == "True");
+    let broker = found.broker.as_ref().and_then(|broker| broker.status.as_ref());
+    let status = stream.status.as_ref();
+    broker.is_some_and(|status| is_ready(&status.conditions))
+        && status.is_some_and(|status| {
+            is_ready(&status.conditions) && status.observed_generation == stream.metadata.generation
+        })
 }
 
 /// What has happened between two statuses.
