@@ -11,6 +11,7 @@ cluster_up() {
   fi
   cluster_down
   node_image
+  room_for_watches
   mkdir -p "$state"
   kind_config > "$state/kind.yaml"
   say "making the cluster $name with $nodes nodes"
@@ -42,6 +43,15 @@ cluster_is_whole() {
   return 1
 }
 
+# Each systemd, kubelet and containerd of a node watches files. Where a kernel lets one user have 128 such watchers, which
+# is its default, the nodes of a second cluster fail with "too many open files" and are never Ready.
+room_for_watches() {
+  local limit=/proc/sys/fs/inotify/max_user_instances wanted=1024
+  (($(< "$limit") < wanted)) || return 0
+  { echo "$wanted" > "$limit"; } 2> /dev/null \
+    || say "nodes may lack watches of files: sudo sysctl fs.inotify.max_user_instances=$wanted gives them more"
+}
+
 await_cluster() {
   local k=(kubectl --kubeconfig "$kubeconfig")
   # Every node takes pods: three servers of a log go to three nodes.
@@ -49,9 +59,28 @@ await_cluster() {
     "${k[@]}" taint nodes --all node-role.kubernetes.io/control-plane:NoSchedule- > /dev/null 2>&1 || true
   fi
   "${k[@]}" apply -f "$here/storage-class.yaml" > /dev/null
-  "${k[@]}" wait --for=condition=Ready node --all --timeout=180s > /dev/null
-  "${k[@]}" --namespace kube-system rollout status deployment/coredns --timeout=180s > /dev/null
-  "${k[@]}" --namespace local-path-storage rollout status deployment/local-path-provisioner --timeout=180s > /dev/null
+  "${k[@]}" wait --for=condition=Ready node --all --timeout=180s > /dev/null || not_ready 'its nodes are not Ready'
+  "${k[@]}" --namespace kube-system rollout status deployment/coredns --timeout=180s > /dev/null \
+    || not_ready 'its DNS does not serve'
+  "${k[@]}" --namespace local-path-storage rollout status deployment/local-path-provisioner --timeout=180s > /dev/null \
+    || not_ready 'nothing makes volumes'
+}
+
+# Says what there is to see of a cluster that does not come up.
+not_ready() { # WHY
+  local k=(kubectl --kubeconfig "$kubeconfig") node
+  {
+    "${k[@]}" get nodes --output wide
+    "${k[@]}" describe nodes | grep -E '^(Name|  (MemoryPressure|DiskPressure|PIDPressure|Ready)):? ' || true
+    "${k[@]}" get pods --all-namespaces --output wide
+    "${k[@]}" get events --all-namespaces --field-selector type=Warning --sort-by .lastTimestamp | tail -n 20
+    for node in $(kind get nodes --name "$name"); do
+      echo "the kubelet of $node:"
+      docker exec "$node" journalctl --no-pager --lines 15 --unit kubelet
+    done
+    docker ps --all
+  } >&2 || true
+  die "the cluster $name did not come up: $1; what there is to see of it stands above"
 }
 
 # The nodes are zones, too, so that what spreads over zones has some.
