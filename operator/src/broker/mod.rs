@@ -28,6 +28,8 @@ use resolve::Live;
 
 /// How soon to look again at what tells nobody when it changes: the log's state while pods are replaced.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// How soon to ask a log server's keeper again why it is not ready.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 /// How often a Broker is looked at when nothing happens: certificates and storage have to be watched.
 const LOOK_AT_REST: Duration = Duration::from_secs(300);
 
@@ -76,6 +78,7 @@ pub async fn reconcile(broker: Arc<Broker>, context: Arc<Context>) -> Result<Act
     }
     let client = &context.client;
     let mut live = Live::read(client, &names).await.map_err(doing("looking at the pods"))?;
+    live.ask(&*context.links).await;
     let plan = Plan {
         broker: &broker,
         names: names.clone(),
@@ -104,7 +107,12 @@ pub async fn reconcile(broker: Arc<Broker>, context: Arc<Context>) -> Result<Act
         status::write(client, &*broker, &new).await.map_err(doing("writing the status"))?;
     }
     context.metrics.broker(&names, &new, found.usage);
-    Ok(Action::requeue(if done.look_again { LOOK_AGAIN } else { LOOK_AT_REST }))
+    let wait = match live.pods.iter().any(|pod| pod.said.is_some()) {
+        _ if done.look_again => LOOK_AGAIN,
+        true => ASK_AGAIN,
+        false => LOOK_AT_REST,
+    };
+    Ok(Action::requeue(wait))
 }
 
 /// What this round has to tell.

@@ -1,5 +1,7 @@
 //! What a pod's status says, in the words that decisions need.
 
+use std::net::IpAddr;
+
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt;
 
@@ -22,8 +24,12 @@ pub struct PodFacts {
     pub ready: bool,
     /// Whether it is on its way out.
     pub ending: bool,
+    /// Where it is reached, once it is.
+    pub address: Option<IpAddr>,
     /// What keeps it from serving, if its status says so.
     pub trouble: Option<Trouble>,
+    /// What its keeper says of that, if it was asked.
+    pub said: Option<String>,
 }
 
 /// What keeps a pod from serving.
@@ -83,7 +89,9 @@ impl PodFacts {
             revision: pod.labels().get("controller-revision-hash").cloned().unwrap_or_default(),
             ready: condition("Ready").is_some_and(|ready| ready.status == "True"),
             ending: pod.metadata.deletion_timestamp.is_some(),
+            address: status.and_then(|status| status.pod_ip.as_deref()?.parse().ok()),
             trouble,
+            said: None,
             name,
         })
     }

@@ -12,7 +12,7 @@ use super::names::Names;
 use super::pods::{PodFacts, Trouble};
 use super::resolve::{Live, is_waiting};
 use super::roll;
-use crate::links::Usage;
+use crate::links::{Usage, VOLUME_FULL};
 use crate::settings::Settings;
 
 /// From here on a log is said to be full soon, in per cent.
@@ -79,10 +79,18 @@ pub fn state(found: &Findings<'_>, names: &Names, settings: &Settings) -> State 
             None => {}
         }
     }
+    if let Some(problem) = full_volume(live) {
+        return State::Stuck(problem);
+    }
     let ready = |component| live.pods_of(component).filter(|pod| pod.ready).count();
     let (servers, brokers) = (ready(Component::Log), ready(Component::Broker));
     if servers < usize::try_from(spec.log.servers).unwrap_or(0) {
-        let message = format!("{servers} of {} log servers are ready.", spec.log.servers);
+        let mut message = format!("{servers} of {} log servers are ready.", spec.log.servers);
+        for pod in &live.pods {
+            if let Some(said) = &pod.said {
+                message.push_str(&format!(" Of pod {} its keeper says: {said}", pod.name));
+            }
+        }
         return underway("LogStarting", message);
     }
     // An operator that has just begun is not connected as yet: that takes nothing from a Broker that serves.
@@ -131,8 +139,11 @@ pub fn status(found: &Findings<'_>, names: &Names, settings: &Settings, now: &Ti
         State::Underway(problem) => (Some(problem), None),
         State::Stuck(problem) => (None, Some(problem)),
     };
-    let abnormal =
-        [(Kind::Reconciling, underway), (Kind::Stalled, stuck), (Kind::StorageFull, full(found.usage))];
+    let abnormal = [
+        (Kind::Reconciling, underway),
+        (Kind::Stalled, stuck),
+        (Kind::StorageFull, full_volume(found.live).or_else(|| full(found.usage))),
+    ];
     for (kind, problem) in abnormal {
         match problem {
             Some(problem) => condition::set(&mut conditions, kind, problem.finding(true), generation, now),
@@ -155,6 +166,22 @@ impl Problem {
     fn finding(&self, status: bool) -> Finding {
         Finding { status, reason: self.reason, message: self.message.clone() }
     }
+}
+
+/// A log server whose volume is full, whatever its streams may hold: something else fills it, or it is smaller than
+/// it was asked to be.
+fn full_volume(live: &Live) -> Option<Problem> {
+    live.pods.iter().find_map(|pod| {
+        let left = pod.said.as_deref()?.strip_prefix(VOLUME_FULL)?;
+        Some(Problem {
+            reason: "VolumeFull",
+            message: format!(
+                "The volume of pod {} is full: {left}. Records are refused until there is room: raise \
+                 spec.log.storage.size, or remove what else is stored there.",
+                pod.name
+            ),
+        })
+    })
 }
 
 /// In steps of five per cent, so that a status is not written anew with each record.
@@ -221,5 +248,78 @@ fn trouble_message(pod: &PodFacts, trouble: &Trouble) -> String {
         ),
         Trouble::Container { why } => format!("A container of pod {name} can't be made: {why}."),
         Trouble::Unschedulable { why } => format!("No node takes pod {name}: {why}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millrace_crds::BrokerSpec;
+
+    fn log_pod(ordinal: i32, ready: bool, said: Option<&str>) -> PodFacts {
+        PodFacts {
+            name: format!("default-log-{ordinal}"),
+            uid: String::new(),
+            component: Component::Log,
+            ordinal,
+            revision: String::new(),
+            ready,
+            ending: false,
+            address: None,
+            trouble: None,
+            said: said.map(str::to_owned),
+        }
+    }
+
+    fn status_of(pods: Vec<PodFacts>) -> BrokerStatus {
+        let broker = Broker::new("default", BrokerSpec::default());
+        let live = Live { pods, ..Live::default() };
+        let found = Findings {
+            broker: &broker,
+            live: &live,
+            problem: None,
+            linked: true,
+            usage: None,
+            certificates: None,
+        };
+        status(
+            &found,
+            &Names::of(&broker),
+            &Settings::default(),
+            &Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH),
+        )
+    }
+
+    #[test]
+    fn a_full_volume_is_named_with_what_to_do() {
+        let left = format!("{VOLUME_FULL}3 of 4096 MiB are left");
+        let status =
+            status_of(vec![log_pod(0, true, None), log_pod(1, false, Some(&left)), log_pod(2, true, None)]);
+        for kind in [Kind::StorageFull, Kind::Stalled] {
+            let found = condition::find(&status.conditions, kind).expect("it is said");
+            assert_eq!(found.reason, "VolumeFull");
+            assert!(
+                found.message.starts_with("The volume of pod default-log-1 is full: 3 of 4096 MiB are left."),
+                "{}",
+                found.message
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_keeper_says_stands_beside_the_count() {
+        let said = "nats-server is not ready: JetStream is not current with the meta leader";
+        let status =
+            status_of(vec![log_pod(0, true, None), log_pod(1, true, None), log_pod(2, false, Some(said))]);
+        let ready = condition::find(&status.conditions, Kind::Ready).expect("it is always there");
+        assert_eq!(
+            (ready.reason.as_str(), ready.message.as_str()),
+            (
+                "LogStarting",
+                "2 of 3 log servers are ready. Of pod default-log-2 its keeper says: nats-server is not ready: \
+                 JetStream is not current with the meta leader"
+            )
+        );
+        assert!(condition::find(&status.conditions, Kind::StorageFull).is_none());
     }
 }

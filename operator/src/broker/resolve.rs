@@ -12,6 +12,7 @@ use super::build::{Component, Plan};
 use super::names::Names;
 use super::pods::PodFacts;
 use crate::apply::INSTANCE;
+use crate::links::Links;
 
 /// What is there of a Broker.
 #[derive(Default)]
@@ -56,6 +57,18 @@ impl Live {
             live.storage_classes = Some(classes.list(&ListParams::default()).await?.items);
         }
         Ok(live)
+    }
+
+    /// Asks the keepers of log servers that run and are not ready why.
+    pub async fn ask(&mut self, links: &dyn Links) {
+        let silent = |pod: &&mut PodFacts| {
+            pod.component == Component::Log && !pod.ready && !pod.ending && pod.trouble.is_none()
+        };
+        for pod in self.pods.iter_mut().filter(silent) {
+            if let Some(address) = pod.address {
+                pod.said = links.why_not_ready(address).await;
+            }
+        }
     }
 
     /// Reads what stands under the names of the objects that are wanted.

@@ -69,7 +69,9 @@ mod tests {
             revision: revision.into(),
             ready,
             ending: false,
+            address: None,
             trouble: None,
+            said: None,
         }
     }
 

@@ -4,12 +4,17 @@ mod nats;
 
 pub use nats::{Changed, NatsLinks};
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use millrace_log::{Kv, KvError, Log};
 
 use crate::broker::Names;
+
+/// What a keeper's answer begins with when the volume of its log server is full; then comes how much is left.
+pub const VOLUME_FULL: &str = "the volume is full: ";
 
 /// A key in KV that is written for the sake of being written.
 const COMMIT_KEY: &str = "probe.commit";
@@ -87,6 +92,7 @@ pub struct LinkPlan {
 }
 
 /// The connections that there are, or that are being made.
+#[async_trait]
 pub trait Links: Send + Sync {
     /// Sees to it that there is a connection of this kind; it comes about beside us, and its Broker and Streams are
     /// then reconciled.
@@ -97,4 +103,7 @@ pub trait Links: Send + Sync {
 
     /// Ends it.
     fn forget(&self, broker: &Names);
+
+    /// Why a log server is not ready, as its keeper says at this address of its pod; `None` when it says nothing.
+    async fn why_not_ready(&self, address: IpAddr) -> Option<String>;
 }

@@ -1,15 +1,19 @@
 //! Connections to the Brokers' logs over NATS, with the control loop that each Broker has.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures::{Stream, StreamExt};
+use http::StatusCode;
 use millrace_core::{DataId, StreamEntry, keys};
 use millrace_log::jetstream::{ConnectSettings, JetStream, Settings as LogSettings};
 use millrace_log::{Heartbeats, Kv, KvEvent, Log};
 use millrace_server::clock::Clock;
 use millrace_server::controller::{Controller, ControllerParts, ControllerSettings, Told};
+use millrace_server::http::Asker;
 use millrace_tls::{Identity, Tls};
 use parking_lot::Mutex;
 use tokio::sync::{broadcast, mpsc};
@@ -18,11 +22,14 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::{Failure, Link, LinkPlan, Links, Observe, Usage};
 use crate::broker::Names;
+use crate::broker::names::KEEPER_PORT;
 
 /// How long to try until a log answers, before the failure is logged and it is tried again.
 const CONNECT_FOR: Duration = Duration::from_secs(30);
 /// How long to wait after something that is not the log's silence.
 const PAUSE: Duration = Duration::from_secs(2);
+/// How much of what a keeper says is passed on, in characters.
+const SAID_CHARACTERS: usize = 300;
 /// How often it is looked how full the log is.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
@@ -52,6 +59,7 @@ pub struct NatsLinks {
     clock: Arc<dyn Clock>,
     changed: mpsc::UnboundedSender<Changed>,
     running: Mutex<HashMap<Names, Running>>,
+    asker: Asker,
 }
 
 /// A connection that there is or will be.
@@ -71,10 +79,11 @@ impl Drop for Running {
 impl NatsLinks {
     /// No connections as yet. Everything that changes is sent to `changed`.
     pub fn new(clock: Arc<dyn Clock>, changed: mpsc::UnboundedSender<Changed>) -> NatsLinks {
-        NatsLinks { clock, changed, running: Mutex::default() }
+        NatsLinks { clock, changed, running: Mutex::default(), asker: Asker::default() }
     }
 }
 
+#[async_trait]
 impl Links for NatsLinks {
     fn ensure(&self, broker: &Names, plan: LinkPlan) {
         let pem = &plan.identity;
@@ -117,6 +126,14 @@ impl Links for NatsLinks {
 
     fn forget(&self, broker: &Names) {
         self.running.lock().remove(broker);
+    }
+
+    async fn why_not_ready(&self, address: IpAddr) -> Option<String> {
+        let keeper = SocketAddr::new(address, KEEPER_PORT);
+        // A pod may say what it likes: a sentence of it goes into the status.
+        let (status, body) = self.asker.get(&format!("http://{keeper}/ready")).await.ok()?;
+        let said: String = String::from_utf8_lossy(&body).trim().chars().take(SAID_CHARACTERS).collect();
+        (status == StatusCode::SERVICE_UNAVAILABLE && !said.is_empty()).then_some(said)
     }
 }
 

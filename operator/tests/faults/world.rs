@@ -1,10 +1,12 @@
 //! An API server, logs, and an operator that may die.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, ResourceExt};
@@ -78,6 +80,7 @@ impl Observe for NothingObserved {
     }
 }
 
+#[async_trait]
 impl Links for TestLinks {
     fn ensure(&self, broker: &Names, _: LinkPlan) {
         let connect = || {
@@ -101,6 +104,10 @@ impl Links for TestLinks {
 
     fn forget(&self, broker: &Names) {
         self.running.lock().remove(broker);
+    }
+
+    async fn why_not_ready(&self, _: IpAddr) -> Option<String> {
+        None
     }
 }
 

@@ -14,12 +14,14 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 
 mod admin;
+mod ask;
 mod body;
 mod busy;
 mod dispatch;
 mod listener;
 
 pub use admin::{Admin, serve_admin};
+pub use ask::Asker;
 pub use body::{BodyBudget, BodyError, BodyLimits, HeldBody, drain, read};
 pub use dispatch::{Readiness, Router};
 pub use listener::{ListenerConfig, serve};

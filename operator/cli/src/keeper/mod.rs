@@ -6,6 +6,7 @@ mod monitor;
 mod reload;
 #[cfg(test)]
 mod tests;
+mod volume;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,13 +15,17 @@ use std::sync::Arc;
 use anyhow::Context;
 use async_trait::async_trait;
 use http::{StatusCode, Uri};
+use millrace_operator::links::VOLUME_FULL;
 use millrace_server::http::{Admin, serve_admin};
 use millrace_tls::Tls;
+use parking_lot::Mutex;
+use rustix::process::Pid;
 use tokio_util::sync::CancellationToken;
 
 use crate::node::{asked_to_stop, bind};
 use monitor::Monitor;
-use reload::Reloads;
+use reload::{Reloads, server_pid};
+use volume::Volume;
 
 /// Options of `millrace keeper`.
 #[derive(clap::Args, Debug)]
@@ -31,6 +36,9 @@ pub struct KeeperArgs {
     /// The file into which nats-server writes its process id
     #[arg(long, env = "MILLRACE_PID_FILE")]
     pid_file: PathBuf,
+    /// The directory that nats-server stores streams in
+    #[arg(long, env = "MILLRACE_STORE_DIR")]
+    store_dir: PathBuf,
     /// Where nats-server answers monitoring
     #[arg(long, env = "MILLRACE_MONITOR", default_value = "http://127.0.0.1:8222")]
     monitor: Uri,
@@ -48,7 +56,13 @@ pub async fn run(args: KeeperArgs) -> anyhow::Result<()> {
     let monitor = Monitor::new(&args.monitor).map_err(anyhow::Error::msg).context("--monitor")?;
     let listener = bind(args.listen).await?;
     tracing::info!(address = %listener.local_addr()?, monitor = %args.monitor, "ready");
-    let keeper = Arc::new(Keeper { monitor: monitor.clone(), metrics: args.metrics });
+    let keeper = Arc::new(Keeper {
+        monitor: monitor.clone(),
+        pid_file: args.pid_file.clone(),
+        volume: Volume::new(args.store_dir),
+        metrics: args.metrics,
+        whole: Mutex::default(),
+    });
     let replaced = tls.replaced();
     let reloads = Reloads::new(args.pid_file, monitor);
     tokio::select! {
@@ -63,20 +77,42 @@ pub async fn run(args: KeeperArgs) -> anyhow::Result<()> {
 /// What the keeper says of its nats-server.
 struct Keeper {
     monitor: Monitor,
+    pid_file: PathBuf,
+    volume: Volume,
     metrics: bool,
+    /// The process that had all of its streams in order once.
+    whole: Mutex<Option<Pid>>,
 }
 
 #[async_trait]
 impl Admin for Keeper {
-    /// That the server answers at all: a log that reads its stores for long is healthy, and not yet ready.
+    /// That the server answers at all: a log that reads its stores for long is healthy, and not yet ready. Once a
+    /// write has failed, a server writes nothing more to that stream until it starts anew, which helps as soon as
+    /// there is room.
     async fn healthy(&self) -> Result<(), String> {
-        self.monitor.health().await.map(|_| ())
+        let (_, why) = self.monitor.whole().await?;
+        match is_write_error(&why) && self.volume.full()?.is_none() {
+            true => Err(format!("nats-server has to start anew, since a write has failed: {why}")),
+            false => Ok(()),
+        }
     }
 
+    /// That the server can store. One that has just started has all of its streams in order first, so that no other
+    /// is stopped before it has caught up; later on, a stream that catches up takes nothing from the others.
     async fn ready(&self) -> Result<(), String> {
-        match self.monitor.health().await? {
-            (StatusCode::OK, _) => Ok(()),
-            (status, body) => Err(format!("nats-server is not ready ({status}): {body}")),
+        if let Some(left) = self.volume.full()? {
+            return Err(format!("{VOLUME_FULL}{left}"));
+        }
+        let server = server_pid(&self.pid_file).ok();
+        let (status, why) = self.monitor.whole().await?;
+        if status == StatusCode::OK {
+            *self.whole.lock() = server;
+            return Ok(());
+        }
+        let was_whole = server.is_some() && *self.whole.lock() == server;
+        match was_whole && !is_write_error(&why) && self.monitor.enabled().await?.0 == StatusCode::OK {
+            true => Ok(()),
+            false => Err(format!("nats-server is not ready: {why}")),
         }
     }
 
@@ -90,4 +126,9 @@ impl Admin for Keeper {
         }
         Some(figures::text(state.ok().as_ref()))
     }
+}
+
+/// Whether nats-server says that it could not write to a stream: "JetStream stream '…' write error: …".
+fn is_write_error(why: &str) -> bool {
+    why.contains("write error: ")
 }

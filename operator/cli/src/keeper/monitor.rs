@@ -1,19 +1,10 @@
 //! What nats-server answers on its monitoring port: <https://docs.nats.io/running-a-nats-service/nats_admin/monitoring>.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::{StatusCode, Uri};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use millrace_server::http::Asker;
 use serde::Deserialize;
 
-/// How long an answer may take: less than a probe of the kubelet waits.
-const ANSWER_FOR: Duration = Duration::from_secs(2);
-/// The most that an answer may hold, in bytes.
-const MAX_BODY_BYTES: usize = 1 << 20;
 /// How much of a body an error shows, in characters.
 const SHOWN_CHARACTERS: usize = 200;
 
@@ -21,7 +12,7 @@ const SHOWN_CHARACTERS: usize = 200;
 #[derive(Clone, Debug)]
 pub struct Monitor {
     base: String,
-    client: Client<HttpConnector, Empty<Bytes>>,
+    asker: Asker,
 }
 
 /// What `/varz` tells, as far as it is of use here. A server without JetStream, or one that stands alone, leaves
@@ -37,6 +28,14 @@ pub struct State {
     pub routes: u64,
     pub slow_consumers: u64,
     pub jetstream: JetStream,
+}
+
+/// What `/healthz` tells.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Health {
+    /// What is not in order, if something is.
+    error: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -83,23 +82,29 @@ impl Monitor {
     /// The port at this address, `http://host:port`.
     pub fn new(address: &Uri) -> Result<Monitor, String> {
         match (address.scheme_str(), address.authority()) {
-            (Some("http"), Some(authority)) => Ok(Monitor {
-                base: format!("http://{authority}"),
-                client: Client::builder(TokioExecutor::new()).build_http(),
-            }),
+            (Some("http"), Some(authority)) => {
+                Ok(Monitor { base: format!("http://{authority}"), asker: Asker::default() })
+            }
             _ => Err(format!("{address} is no address of a monitoring port: write http://127.0.0.1:8222")),
         }
     }
 
-    /// Whether the server is in order: status 200, or another and why not.
-    pub async fn health(&self) -> Result<(StatusCode, String), String> {
-        let (status, body) = self.get("/healthz?js-enabled-only=true").await?;
-        let body = String::from_utf8_lossy(&body);
+    /// Whether the server and every stream of it are in order: status 200, or another and why not.
+    pub async fn whole(&self) -> Result<(StatusCode, String), String> {
+        self.health("/healthz").await
+    }
+
+    /// The same of the server alone: whether it takes part in the log.
+    pub async fn enabled(&self) -> Result<(StatusCode, String), String> {
+        self.health("/healthz?js-enabled-only=true").await
+    }
+
+    async fn health(&self, path: &str) -> Result<(StatusCode, String), String> {
+        let (status, body) = self.get(path).await?;
+        let health: Health = serde_json::from_slice(&body).unwrap_or_default();
         // On one line: it ends up in the answer to a probe.
-        Ok((
-            status,
-            body.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(SHOWN_CHARACTERS).collect(),
-        ))
+        let words: Vec<&str> = health.error.split_whitespace().collect();
+        Ok((status, words.join(" ").chars().take(SHOWN_CHARACTERS).collect()))
     }
 
     /// The server's state and figures.
@@ -113,15 +118,7 @@ impl Monitor {
 
     async fn get(&self, path: &str) -> Result<(StatusCode, Bytes), String> {
         let url = format!("{}{path}", self.base);
-        let failed = |why: String| format!("nats-server does not answer {url}: {why}");
-        let uri: Uri = url.parse().map_err(|error: http::uri::InvalidUri| failed(error.to_string()))?;
-        let answer = async {
-            let answer = self.client.get(uri).await.map_err(|error| failed(error.to_string()))?;
-            let status = answer.status();
-            let body = Limited::new(answer.into_body(), MAX_BODY_BYTES).collect().await;
-            Ok((status, body.map_err(|error| failed(error.to_string()))?.to_bytes()))
-        };
-        let answer = tokio::time::timeout(ANSWER_FOR, answer).await;
-        answer.unwrap_or_else(|_| Err(failed(format!("not within {}s", ANSWER_FOR.as_secs()))))
+        let answer = self.asker.get(&url).await;
+        answer.map_err(|why| format!("nats-server does not answer {url}: {why}"))
     }
 }

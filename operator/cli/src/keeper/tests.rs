@@ -46,12 +46,18 @@ async fn a_server_takes_replaced_certificates_also_one_that_comes_later_and_its_
     write(certificates.path(), &pem("main", Role::Log));
     let port = free_port();
     let monitor = Monitor::new(&format!("http://127.0.0.1:{port}").parse().unwrap()).unwrap();
-    let keeper = Keeper { monitor: monitor.clone(), metrics: true };
+    let pid_file = data.path().join("nats-server.pid");
+    let keeper = Keeper {
+        monitor: monitor.clone(),
+        pid_file: pid_file.clone(),
+        volume: Volume::new(data.path().into()),
+        metrics: true,
+        whole: Mutex::default(),
+    };
     assert!(keeper.healthy().await.is_err() && keeper.ready().await.is_err());
     assert_eq!(keeper.metrics().await.unwrap().lines().last(), Some("millrace_log_up 0"));
 
     // The keeper is there before the server, and its process id is another's.
-    let pid_file = data.path().join("nats-server.pid");
     std::fs::write(&pid_file, std::process::id().to_string()).unwrap();
     let tls = Tls::from_dir(certificates.path()).unwrap();
     let reloads = tokio::spawn(Reloads::new(pid_file.clone(), monitor).run(tls.replaced()));
@@ -149,4 +155,20 @@ fn what_nats_server_tells_becomes_figures() {
 fn an_address_that_is_none_is_refused() {
     assert!(Monitor::new(&"127.0.0.1:8222".parse().unwrap()).is_err());
     assert!(Monitor::new(&"https://127.0.0.1:8222".parse().unwrap()).is_err());
+}
+
+#[test]
+fn a_volume_says_how_much_is_left_only_when_it_is_full() {
+    let there = tempfile::tempdir().unwrap();
+    assert_eq!(Volume::new(there.path().into()).full(), Ok(None));
+    let gone = Volume::new(there.path().join("none")).full();
+    assert!(gone.is_err_and(|why| why.contains("can't be looked at")));
+}
+
+#[test]
+fn a_write_error_is_told_from_a_stream_that_catches_up() {
+    assert!(is_write_error(
+        "JetStream stream '$G > S' write error: write /data/8.blk: no space left on device"
+    ));
+    assert!(!is_write_error("JetStream stream '$G > S' is not current"));
 }

@@ -67,6 +67,7 @@ fn pod(plan: &Plan<'_>) -> Value {
         "keeper".to_owned(),
         "--tls-dir=/etc/nats/tls".to_owned(),
         "--pid-file=/run/nats/nats.pid".to_owned(),
+        "--store-dir=/data".to_owned(),
         format!("--monitor=http://127.0.0.1:{}", super::super::names::MONITOR_PORT),
         format!("--listen=0.0.0.0:{KEEPER_PORT}"),
     ];
@@ -116,6 +117,8 @@ fn pod(plan: &Plan<'_>) -> Value {
                 "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
                 "securityContext": container_security(),
                 "volumeMounts": [
+                    // It only looks how much room is left.
+                    {"name": "data", "mountPath": "/data", "readOnly": true},
                     {"name": "tls", "mountPath": "/etc/nats/tls", "readOnly": true},
                     {"name": "run", "mountPath": "/run/nats", "readOnly": true},
                 ],
