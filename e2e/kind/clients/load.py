@@ -1,8 +1,9 @@
 """Puts a stream under load, and says what became of each record.
 
-usage: load.py write NAME RATE SECONDS FILE | check NAME FILE...
-`write` keeps RATE records a second coming for SECONDS, tries each until it is acknowledged, and writes one JSON line
-for each attempt to FILE. `check` reads the whole stream, parents before children, and prints what it found as JSON.
+usage: load.py write NAME RATE FILE | check NAME FILE
+`write` keeps RATE records a second coming until its standard input ends, tries each until it is acknowledged, and
+appends one JSON line for each attempt to FILE: when it began and ended, the record, its place, what went wrong.
+`check` reads the whole stream, parents before children, and prints what it found as JSON.
 boto3's own retries are off: a record that is sent again has another body, so that each acknowledgement is one record.
 """
 
@@ -18,16 +19,18 @@ from botocore.config import Config
 
 THREADS = 4
 KEYS = 400
+# Nothing goes on for ever, also when nobody ends it.
+LONGEST_S = 1800
 config = Config(
     retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=10, max_pool_connections=THREADS
 )
 kinesis = boto3.client("kinesis", config=config)
 
 
-def write(name, rate, seconds, path):
-    rate, seconds = int(rate), float(seconds)
-    end = time.time() + seconds
-    lock, run_id = threading.Lock(), uuid.uuid4().hex[:8]
+def write(name, rate, path):
+    rate, lock, run_id = int(rate), threading.Lock(), uuid.uuid4().hex[:8]
+    ended = threading.Event()
+    give_up = time.time() + LONGEST_S
     with open(path, "w") as file:
 
         def run(thread):
@@ -36,11 +39,11 @@ def write(name, rate, seconds, path):
             waiting = collections.deque()
             per_call = max(1, rate // THREADS // 5)
             turn = 0
-            while time.time() < end or waiting:
+            while time.time() < give_up and (waiting or not ended.is_set()):
                 began = time.time()
                 # One record of a key is under way at a time: its order is the order of its acknowledgements.
                 busy = {key for key, _, _ in waiting}
-                while began < end and len(waiting) < per_call:
+                while not ended.is_set() and len(waiting) < per_call:
                     key = keys[turn % len(keys)]
                     turn += 1
                     if key in busy:
@@ -49,6 +52,8 @@ def write(name, rate, seconds, path):
                     waiting.append((key, counters[key], 0))
                     counters[key] += 1
                 batch = [waiting.popleft() for _ in range(len(waiting))]
+                if not batch:
+                    break
                 entries = [
                     {"PartitionKey": f"key-{key}", "Data": json.dumps([run_id, key, number, attempt])}
                     for key, number, attempt in batch
@@ -57,12 +62,12 @@ def write(name, rate, seconds, path):
                     answers = kinesis.put_records(StreamName=name, Records=entries)["Records"]
                 except Exception as error:
                     answers = [{"ErrorCode": type(error).__name__}] * len(batch)
-                lines = []
+                done, lines = time.time(), []
                 for (key, number, attempt), answer in zip(batch, answers):
                     if "ErrorCode" in answer:
                         waiting.append((key, number, attempt + 1))
-                    place = [answer.get("ShardId"), answer.get("SequenceNumber")]
-                    lines.append(json.dumps([time.time(), run_id, key, number, attempt, *place, answer.get("ErrorCode")]))
+                    body, place = [run_id, key, number, attempt], [answer.get("ShardId"), answer.get("SequenceNumber")]
+                    lines.append(json.dumps([began, done, *body, *place, answer.get("ErrorCode")]))
                 with lock:
                     file.write("\n".join(lines) + "\n")
                     file.flush()
@@ -71,6 +76,8 @@ def write(name, rate, seconds, path):
         threads = [threading.Thread(target=run, args=(thread,)) for thread in range(THREADS)]
         for thread in threads:
             thread.start()
+        sys.stdin.read()
+        ended.set()
         for thread in threads:
             thread.join()
     return {"written": path}
@@ -110,15 +117,13 @@ def read(name, shard):
         time.sleep(0.21)
 
 
-def check(name, *paths):
-    acknowledged, attempts, times = {}, set(), []
-    for path in paths:
-        for line in open(path):
-            at, *body, shard, sequence, _ = json.loads(line)
-            attempts.add(tuple(body))
-            if sequence:
-                acknowledged[tuple(body)] = (shard, sequence)
-                times.append(at)
+def check(name, path):
+    acknowledged, attempts = {}, set()
+    for line in open(path):
+        _, _, *body, shard, sequence, _ = json.loads(line)
+        attempts.add(tuple(body))
+        if sequence:
+            acknowledged[tuple(body)] = (shard, sequence)
     shards, done, places = shards_of(name), set(), collections.Counter()
     last, faults, found = {}, collections.Counter(), 0
     while len(done) < len(shards):
@@ -142,15 +147,12 @@ def check(name, *paths):
             done.add(shard)
     faults["lost"] = sum(1 for body in acknowledged if body not in places)
     faults["twice"] = sum(1 for body, count in places.items() if count > 1)
-    times.sort()
-    gaps = [later - earlier for earlier, later in zip(times, times[1:])]
     return {
         "acknowledged": len(acknowledged),
         "attempts": len(attempts),
         "read": found,
         "shards": len(shards),
         "open": sum(1 for about in shards.values() if "EndingSequenceNumber" not in about["SequenceNumberRange"]),
-        "longest_gap_s": round(max(gaps, default=0), 2),
         "faults": {name: count for name, count in faults.items() if count},
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tokio::sync::OnceCell;
@@ -28,9 +28,11 @@ impl Cluster {
     /// Finds the cluster, or makes it, and sees to it that its nodes have the present image.
     pub async fn get() -> Result<Cluster> {
         // A client lives as long as the runtime it was made in, and each test has one of its own: only the path is kept.
-        static KUBECONFIG: OnceCell<PathBuf> = OnceCell::const_new();
+        // One that can't be made is not tried again for each test.
+        static KUBECONFIG: OnceCell<std::result::Result<PathBuf, String>> = OnceCell::const_new();
         let name = std::env::var("MILLRACE_E2E_CLUSTER").unwrap_or_else(|_| "millrace-e2e".into());
-        let kubeconfig = KUBECONFIG.get_or_try_init(|| prepare(&name)).await?.clone();
+        let prepared = || async { prepare(&name).await.map_err(|error| format!("{error:#}")) };
+        let kubeconfig = KUBECONFIG.get_or_init(prepared).await.clone().map_err(Error::msg)?;
         let config = Kubeconfig::read_from(&kubeconfig)?;
         let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
         Ok(Cluster { name, kubeconfig, client: Client::try_from(config)? })

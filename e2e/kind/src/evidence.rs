@@ -7,14 +7,11 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
-use crate::{Cluster, Program, output};
+use crate::{Cluster, OPERATOR_NAMESPACE, Program, output};
 
 /// Everything of a namespace that tells a story. Not its Secrets.
 const KINDS: &str = "pods,services,endpointslices,configmaps,persistentvolumeclaims,statefulsets,deployments,\
                      poddisruptionbudgets,networkpolicies";
-
-/// Where the operator runs.
-const OPERATOR_NAMESPACE: &str = "millrace-system";
 
 /// The directory that a test's evidence goes to, emptied.
 pub(crate) fn directory(test: &str) -> Result<PathBuf> {

@@ -9,48 +9,56 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout};
 use tokio::sync::OnceCell;
 
-use crate::{Cluster, IMAGE, Namespace, output};
+use crate::{Cluster, IMAGE, Namespace, Program, output};
+
+/// Where the operator runs.
+pub const OPERATOR_NAMESPACE: &str = "millrace-system";
 
 impl Cluster {
     /// Installs Millrace with Helm, or upgrades it, once in a run.
     pub async fn install(&self) -> Result<()> {
         static INSTALLED: OnceCell<()> = OnceCell::const_new();
-        let install = || async {
-            let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/millrace");
-            let (repository, tag) = IMAGE.split_once(':').context("an image without tag")?;
-            let mut helm = self.program("helm");
-            helm.args(["upgrade", "--install", "millrace", chart, "--namespace", "millrace-system"])
-                .args(["--create-namespace", "--wait", "--timeout", "3m"])
-                .args(["--set", &format!("image.repository={repository}")])
-                .args(["--set-string", &format!("image.tag={tag}")]);
-            output(helm, "").await.context("Millrace can't be installed")?;
-            Ok(())
-        };
-        INSTALLED.get_or_try_init(install).await.copied()
+        INSTALLED.get_or_try_init(|| self.install_with(&[])).await.copied()
+    }
+
+    /// Installs Millrace with Helm, or upgrades it, with these values (`name=value`) and no others.
+    pub async fn install_with(&self, values: &[&str]) -> Result<()> {
+        let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/millrace");
+        let (repository, tag) = IMAGE.split_once(':').context("an image without tag")?;
+        let mut helm = self.program("helm");
+        helm.args(["upgrade", "--install", "millrace", chart, "--namespace", OPERATOR_NAMESPACE])
+            .args(["--create-namespace", "--wait", "--timeout", "3m"])
+            .args(["--set", &format!("image.repository={repository}")])
+            .args(["--set-string", &format!("image.tag={tag}")]);
+        for value in values {
+            helm.args(["--set", value]);
+        }
+        output(helm, "").await.context("Millrace can't be installed").map(|_| ())
+    }
+
+    /// Takes Millrace away with Helm, as far as Helm does.
+    pub async fn uninstall(&self) -> Result<()> {
+        let mut helm = self.program("helm");
+        helm.args(["uninstall", "millrace", "--namespace", OPERATOR_NAMESPACE, "--wait", "--timeout", "3m"]);
+        output(helm, "").await.map(|_| ())
     }
 }
 
-/// A way to a Broker's API from this machine, with its first access key. It lasts as long as the pod that it leads to.
+/// A way to a Broker's API from this machine, with its first access key.
 pub struct Endpoint {
     address: String,
     access_key: String,
     secret_key: String,
-    _forward: Child,
-    // kubectl tells of each connection, and ends when nobody reads that.
-    _told: Lines<BufReader<ChildStdout>>,
+    /// What leads there, if it is not the nodes' port itself. It lasts as long as the pod that it leads to.
+    _forward: Option<Forward>,
 }
 
+/// `kubectl port-forward`. It tells of each connection, and ends when nobody reads that.
+type Forward = (Child, Lines<BufReader<ChildStdout>>);
+
 impl Namespace {
-    /// A way to a Broker of this namespace.
+    /// A way to a Broker of this namespace, through one of its brokers.
     pub async fn endpoint(&self, broker: &str) -> Result<Endpoint> {
-        let secret = self.api::<Secret>().get(&format!("{broker}-root-access-key")).await?;
-        let part = |key: &str| {
-            let value = secret.data.as_ref().and_then(|data| data.get(key));
-            value
-                .and_then(|value| String::from_utf8(value.0.clone()).ok())
-                .with_context(|| format!("no {key}"))
-        };
-        let (access_key, secret_key) = (part("AWS_ACCESS_KEY_ID")?, part("AWS_SECRET_ACCESS_KEY")?);
         let mut forward = self
             .kubectl(&["port-forward", &format!("service/{broker}-api"), ":4566"])
             .stdin(Stdio::null())
@@ -65,23 +73,49 @@ impl Namespace {
             if let Some(address) =
                 line.split_whitespace().nth(2).filter(|text| text.starts_with("127.0.0.1:"))
             {
-                let address = address.to_owned();
-                return Ok(Endpoint { address, access_key, secret_key, _forward: forward, _told: lines });
+                return self.endpoint_at(broker, &format!("http://{address}"), Some((forward, lines))).await;
             }
         }
         bail!("kubectl port-forward ended: is a broker of {broker} ready?")
     }
 
-    /// Runs `clients/stream.py` against a Broker, and returns what it prints.
-    pub async fn client(&self, endpoint: &Endpoint, arguments: &[&str]) -> Result<Value> {
+    /// A way to a Broker whose Service has the nodes' port 30566, through whichever broker is ready.
+    pub async fn endpoint_on_nodes(&self, broker: &str) -> Result<Endpoint> {
+        self.endpoint_at(broker, &self.cluster.reach().await?, None).await
+    }
+
+    async fn endpoint_at(&self, broker: &str, address: &str, forward: Option<Forward>) -> Result<Endpoint> {
+        let secret = self.api::<Secret>().get(&format!("{broker}-root-access-key")).await?;
+        let part = |key: &str| {
+            let value = secret.data.as_ref().and_then(|data| data.get(key));
+            value
+                .and_then(|value| String::from_utf8(value.0.clone()).ok())
+                .with_context(|| format!("no {key}"))
+        };
+        Ok(Endpoint {
+            address: address.to_owned(),
+            access_key: part("AWS_ACCESS_KEY_ID")?,
+            secret_key: part("AWS_SECRET_ACCESS_KEY")?,
+            _forward: forward,
+        })
+    }
+
+    /// A program of `clients/` that uses a Broker.
+    pub fn program(&self, script: &str, endpoint: &Endpoint) -> Program {
         let mut python = self.cluster.python();
         python
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/stream.py"))
-            .args(arguments)
-            .env("AWS_ENDPOINT_URL", format!("http://{}", endpoint.address))
+            .arg(format!("{}/clients/{script}", env!("CARGO_MANIFEST_DIR")))
+            .env("AWS_ENDPOINT_URL", &endpoint.address)
             .env("AWS_DEFAULT_REGION", "us-east-1")
             .env("AWS_ACCESS_KEY_ID", &endpoint.access_key)
             .env("AWS_SECRET_ACCESS_KEY", &endpoint.secret_key);
+        python
+    }
+
+    /// Runs `clients/stream.py` against a Broker, and returns what it prints.
+    pub async fn client(&self, endpoint: &Endpoint, arguments: &[&str]) -> Result<Value> {
+        let mut python = self.program("stream.py", endpoint);
+        python.args(arguments);
         Ok(serde_json::from_str(&output(python, "").await?)?)
     }
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::api::core::v1::{Event, Node};
 use kube::api::ListParams;
+use kube::{Api, ResourceExt};
 use millrace_crds::condition::{Kind, find};
 use millrace_crds::{Broker, Stream};
 use millrace_e2e::{Namespace, in_namespace, output};
@@ -148,6 +149,72 @@ async fn what_is_missing_is_named_and_made_good_by_itself() -> Result<()> {
         namespace.await_that::<Stream>("second", PATIENCE, |it| reason(it) == Some("NameTaken")).await?;
         gone(namespace, "stream/orders").await?;
         ready(namespace, "stream/second").await?;
+        Ok(())
+    })
+    .await
+}
+
+/// A volume of 200 MiB that says it has 4 GiB, on the last node.
+const SMALL_VOLUME: &str = "
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: NAME}
+spec:
+  capacity: {storage: 4Gi}
+  accessModes: [ReadWriteOnce]
+  storageClassName: NAME
+  local: {path: PATH}
+  nodeAffinity:
+    required: {nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [NODE]}]}]}
+";
+
+#[tokio::test]
+async fn a_full_volume_is_named_and_serves_again_once_there_is_room() -> Result<()> {
+    in_namespace("full", async |namespace| {
+        namespace.cluster.install().await?;
+        let nodes = Api::<Node>::all(namespace.cluster.client()).list(&ListParams::default()).await?;
+        let node = nodes.iter().map(ResourceExt::name_any).max().context("no nodes")?;
+        let name = &namespace.name;
+        let path = format!("/var/{name}");
+        let on_node = async |script: &str| {
+            let mut shell = namespace.cluster.on_node(&node);
+            shell.args(["sh", "-c", script]);
+            output(shell, "").await
+        };
+        on_node(&format!("mkdir -p {path} && mount -t tmpfs -o size=200m tmpfs {path} && chmod 777 {path}"))
+            .await?;
+        namespace
+            .apply(&SMALL_VOLUME.replace("NAME", name).replace("PATH", &path).replace("NODE", &node))
+            .await?;
+        namespace
+            .apply(&BROKER.replace("size: 4Gi", &format!("size: 4Gi, storageClassName: {name}")))
+            .await?;
+        namespace.apply(&stream("Delete")).await?;
+        ready(namespace, "broker/default").await?;
+        ready(namespace, "stream/orders").await?;
+        let endpoint = namespace.endpoint("default").await?;
+        assert_eq!(namespace.client(&endpoint, &["put", "orders", "100"]).await?["stored"], 100);
+
+        on_node(&format!("dd if=/dev/zero of={path}/other bs=1M count=195 2> /dev/null || true")).await?;
+        let is_full = |broker: &Broker| {
+            let conditions = broker.status.as_ref().map_or(&[][..], |status| &status.conditions);
+            find(conditions, Kind::StorageFull)
+                .is_some_and(|full| full.reason == "VolumeFull" && full.message.contains("pod default-log-0"))
+        };
+        namespace.await_that::<Broker>("default", PATIENCE, is_full).await?;
+
+        on_node(&format!("rm {path}/other")).await?;
+        ready(namespace, "broker/default").await?;
+        let endpoint = namespace.endpoint("default").await?;
+        assert_eq!(namespace.client(&endpoint, &["put", "orders", "100"]).await?["stored"], 100);
+        let found = namespace.client(&endpoint, &["read", "orders"]).await?;
+        assert_eq!(found.as_array().map(Vec::len), Some(200));
+
+        gone(namespace, "stream/orders").await?;
+        gone(namespace, "broker/default").await?;
+        output(namespace.kubectl(&["delete", "pvc", "--all", "--timeout=120s"]), "").await?;
+        output(namespace.kubectl(&["delete", "pv", name, "--timeout=120s"]), "").await?;
+        on_node(&format!("umount {path}")).await?;
         Ok(())
     })
     .await
