@@ -124,7 +124,8 @@ fn object(case: &Case, spec: &Value) -> String {
 
 /// What kubectl says of an object that is refused.
 async fn refusal(namespace: &Namespace, object: &str) -> Result<String> {
-    let tried = output(namespace.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", "-"]), object).await;
+    let tried =
+        output(namespace.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", "-"]), object).await;
     let error = tried.expect_err(object);
     Ok(format!("{error:#}"))
 }
