@@ -2,56 +2,52 @@
 
 use serde_json::{Value, json};
 
+use super::world::Step::{self, Apply, Delete};
+use super::world::object;
+
 /// Something that users do, step by step.
 pub(crate) struct Story {
     /// What it is called.
     pub(crate) name: &'static str,
     /// Each step waits until the one before has come to rest.
-    pub(crate) steps: &'static [Step],
+    pub(crate) steps: fn() -> Vec<Step>,
 }
 
-/// One thing that a user does.
-#[derive(Clone, Copy)]
-pub(crate) enum Step {
-    /// `kubectl apply`.
-    Apply(fn() -> Value),
-    /// `kubectl delete`: kind and name.
-    Delete(&'static str, &'static str),
-}
-
-use Step::{Apply, Delete};
-
-/// Ten of them.
+/// Each is told with a fault at every request.
 pub(crate) const STORIES: &[Story] = &[
-    Story { name: "made", steps: &[Apply(broker), Apply(stream)] },
-    Story { name: "stream first", steps: &[Apply(stream), Apply(broker)] },
-    Story { name: "stream changed", steps: &[Apply(broker), Apply(stream), Apply(stream_changed)] },
+    Story { name: "made", steps: || vec![Apply(broker()), Apply(stream())] },
+    Story { name: "stream first", steps: || vec![Apply(stream()), Apply(broker())] },
+    Story {
+        name: "stream changed",
+        steps: || vec![Apply(broker()), Apply(stream()), Apply(stream_changed())],
+    },
     Story {
         name: "retained",
-        steps: &[Apply(broker), Apply(stream), Delete("Stream", "orders"), Apply(stream_changed)],
+        steps: || vec![Apply(broker()), Apply(stream()), Delete("Stream", "orders"), Apply(stream_changed())],
     },
-    Story { name: "deleted", steps: &[Apply(broker), Apply(stream_to_delete), Delete("Stream", "orders")] },
-    Story { name: "rolled", steps: &[Apply(broker), Apply(stream), Apply(broker_changed)] },
-    Story { name: "grown", steps: &[Apply(broker), Apply(broker_grown)] },
-    Story { name: "servers added", steps: &[Apply(broker), Apply(broker_with_five_servers)] },
+    Story {
+        name: "deleted",
+        steps: || vec![Apply(broker()), Apply(stream_to_delete()), Delete("Stream", "orders")],
+    },
+    Story { name: "rolled", steps: || vec![Apply(broker()), Apply(stream()), Apply(broker_changed())] },
+    Story { name: "grown", steps: || vec![Apply(broker()), Apply(broker_grown())] },
+    Story { name: "servers added", steps: || vec![Apply(broker()), Apply(broker_with_five_servers())] },
     Story {
         name: "broker again",
-        steps: &[Apply(broker), Apply(stream), Delete("Broker", "default"), Apply(broker)],
+        steps: || vec![Apply(broker()), Apply(stream()), Delete("Broker", "default"), Apply(broker())],
     },
     Story {
         name: "name handed over",
-        steps: &[Apply(broker), Apply(stream), Apply(stream_of_the_same_name), Delete("Stream", "orders")],
+        steps: || {
+            vec![
+                Apply(broker()),
+                Apply(stream()),
+                Apply(stream_of_the_same_name()),
+                Delete("Stream", "orders"),
+            ]
+        },
     },
 ];
-
-fn object(kind: &str, name: &str, spec: Value) -> Value {
-    json!({
-        "apiVersion": "millrace.dev/v1alpha1",
-        "kind": kind,
-        "metadata": {"name": name, "namespace": "shop"},
-        "spec": spec,
-    })
-}
 
 fn broker() -> Value {
     object("Broker", "default", json!({"log": {"storage": {"size": "10Gi"}}}))
