@@ -21,12 +21,15 @@
 
 mod admission;
 mod apply;
+mod built_in;
 mod collect;
 mod failure;
 mod faults;
 mod fields;
 mod kinds;
 mod managers;
+mod names;
+mod pod_template;
 mod request;
 mod serve;
 mod service;
