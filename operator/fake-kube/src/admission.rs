@@ -27,8 +27,7 @@ pub(crate) fn admit(
         return Err(Failure::invalid(kind, name, &[("metadata.name".to_owned(), "FieldValueInvalid", why)]));
     }
     if !kind.custom {
-        built_in::check(kind, name, &object, old)?;
-        return Ok(object);
+        return built_in::admit(kind, name, object, old);
     }
     let status = object.as_object_mut().and_then(|fields| fields.remove("status"));
     if let Some(schema) = millrace_crds::definition::schema(&kind.kind) {

@@ -4,31 +4,38 @@ use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::kinds::Kind;
-use crate::names::{is_label_key, is_quantity};
+use crate::names::is_label_key;
 use crate::pod_template::{self, Cause};
+use crate::quantity;
 
 /// The ports that nodes give to Services, unless a cluster is told otherwise.
 const NODE_PORTS: std::ops::RangeInclusive<i64> = 30_000..=32_767;
 
-/// Refuses what the API server would.
+/// The object as the API server keeps it.
 ///
 /// # Errors
-/// 500 (as the real one says it to server-side apply) for what can't be read, 422 with a cause for each field that can't be as it is.
-pub(crate) fn check(kind: &Kind, name: &str, object: &Value, old: Option<&Value>) -> Result<(), Failure> {
-    let mut causes = annotations(object);
+/// 500 (as the real one says it to server-side apply) for what can't be read, 422 with a cause for each field that
+/// can't be as it is.
+pub(crate) fn admit(
+    kind: &Kind,
+    name: &str,
+    mut object: Value,
+    old: Option<&Value>,
+) -> Result<Value, Failure> {
+    let mut causes = annotations(&object);
     match kind.kind.as_str() {
         "StatefulSet" => {
-            let spec = &object["spec"]["template"]["spec"];
-            readable(spec)?;
-            causes.extend(pod_template::check(spec, "spec.template.spec"));
+            amounts(&mut object["spec"])?;
+            causes.extend(pod_template::check(&object["spec"]["template"]["spec"], "spec.template.spec"));
             if let Some(old) = old {
-                fixed(kind, name, object, old)?;
+                fixed(kind, name, &object, old)?;
             }
         }
-        "Service" => causes.extend(node_ports(object)),
+        "PersistentVolumeClaim" => amounts(&mut object["spec"])?,
+        "Service" => causes.extend(node_ports(&object)),
         _ => {}
     }
-    if causes.is_empty() { Ok(()) } else { Err(Failure::invalid(kind, name, &causes)) }
+    if causes.is_empty() { Ok(object) } else { Err(Failure::invalid(kind, name, &causes)) }
 }
 
 fn annotations(object: &Value) -> Vec<Cause> {
@@ -60,17 +67,22 @@ fn node_ports(service: &Value) -> Vec<Cause> {
         .collect()
 }
 
-/// Amounts are read before anything is checked.
-fn readable(spec: &Value) -> Result<(), Failure> {
-    let containers = spec["containers"].as_array().into_iter().flatten();
-    let amounts = containers.flat_map(|container| {
-        ["limits", "requests"].into_iter().flat_map(|name| container["resources"][name].as_object()).flatten()
-    });
-    for (_, amount) in amounts {
-        if !amount.as_str().is_none_or(is_quantity) {
-            let why = "failed to convert new object to proper version: quantities must match the regular expression \
-                '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
-            return Err(Failure::new(500, "", why));
+/// Puts every amount below `value` into its canonical form, before anything is checked.
+fn amounts(value: &mut Value) -> Result<(), Failure> {
+    let Value::Object(fields) = value else {
+        return value.as_array_mut().into_iter().flatten().try_for_each(amounts);
+    };
+    for (name, below) in fields {
+        if name != "limits" && name != "requests" {
+            amounts(below)?;
+            continue;
+        }
+        for (_, amount) in below.as_object_mut().into_iter().flatten() {
+            *amount = quantity::canonical(amount).map(Value::String).ok_or_else(|| {
+                let why = "failed to convert new object to proper version: quantities must match the regular \
+                    expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+                Failure::new(500, "", why)
+            })?;
         }
     }
     Ok(())

@@ -30,6 +30,7 @@ mod kinds;
 mod managers;
 mod names;
 mod pod_template;
+mod quantity;
 mod request;
 mod serve;
 mod service;

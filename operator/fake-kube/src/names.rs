@@ -32,19 +32,3 @@ pub(crate) fn is_label_value(value: &str) -> bool {
 pub(crate) fn is_namespace(name: &str) -> bool {
     is_lower(name) && is_word(name, "-", 63)
 }
-
-/// Whether a text is an amount: digits with a fraction, and a suffix.
-pub(crate) fn is_quantity(text: &str) -> bool {
-    let unsigned = text.trim_start_matches(['+', '-']);
-    let end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
-    let (number, suffix) = unsigned.split_at(end);
-    let is_exponent = |suffix: &str| {
-        suffix.strip_prefix(['e', 'E']).is_some_and(|exponent| exponent.parse::<i32>().is_ok())
-    };
-    number.contains(|c: char| c.is_ascii_digit())
-        && number.matches('.').count() <= 1
-        && unsigned.len() + 1 >= text.len()
-        && (["n", "u", "m", "", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"]
-            .contains(&suffix)
-            || is_exponent(suffix))
-}

@@ -139,6 +139,33 @@ pub(crate) async fn a_pod_that_can_be_is_taken(client: Client, ns: String) -> Re
     Ok(())
 }
 
+pub(crate) async fn amounts_are_kept_in_a_form_of_their_own(client: Client, ns: String) -> Result<()> {
+    let written = [
+        ("0.5", "500m"),
+        (".5", "500m"),
+        ("1000m", "1"),
+        ("2000", "2k"),
+        ("1024Mi", "1Gi"),
+        ("1.5Gi", "1536Mi"),
+        ("1023", "1023"),
+        ("0.5Ki", "512"),
+        ("1000e6", "1e9"),
+        ("1e1", "10"),
+        ("0", "0"),
+        ("100u", "1m"),
+        ("1.0001", "1001m"),
+        ("1.001Gi", "1074815565824m"),
+        ("1.5m", "2m"),
+    ];
+    for (text, kept) in written {
+        let container = json!({ "resources": { "limits": { "memory": text } } });
+        let stored = serde_json::to_value(apply(&client, &ns, set(&json!({}), &container)).await?)?;
+        let limits = stored.pointer("/spec/template/spec/containers/0/resources/limits/memory");
+        ensure!(limits == Some(&json!(kept)), "{text}: {limits:?} and not {kept}");
+    }
+    Ok(())
+}
+
 pub(crate) async fn an_amount_that_is_none_can_not_be_read(client: Client, ns: String) -> Result<()> {
     let container = json!({ "resources": { "requests": { "cpu": "much" } } });
     let outcome = apply(&client, &ns, set(&json!({}), &container)).await;

@@ -55,6 +55,7 @@ fn all() -> Vec<Case> {
         custom::the_scale_endpoint_reads_and_writes_the_shards,
         built_in::a_pod_that_can_not_be_is_refused_by_field,
         built_in::a_pod_that_can_be_is_taken,
+        built_in::amounts_are_kept_in_a_form_of_their_own,
         built_in::an_amount_that_is_none_can_not_be_read,
         built_in::a_node_port_out_of_its_range_is_refused,
         built_in::an_annotation_of_no_name_is_refused,
