@@ -163,6 +163,9 @@ pub struct Storage {
     /// The volume's storage class; the cluster's default when it is not said. It can't be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')").message(
+        "write the name of a storage class as kubectl get storageclass shows it: no volume could ever be had otherwise"
+    ))]
     pub storage_class_name: Option<String>,
 }
 

@@ -68,9 +68,14 @@ pub struct StreamSpec {
     pub stream_name: Option<String>,
     /// The Broker of this namespace that keeps the stream. It can't be changed.
     #[serde(default)]
-    #[x_kube(validation = Rule::new("self.name == oldSelf.name").message(
-        "a stream's records lie in its Broker's log and can't move: make another Stream for another Broker"
-    ))]
+    #[x_kube(
+        validation = Rule::new("self.name == oldSelf.name").message(
+            "a stream's records lie in its Broker's log and can't move: make another Stream for another Broker"
+        ),
+        validation = Rule::new("self.name.matches('^[a-z]([a-z0-9-]*[a-z0-9])?$')").message(
+            "write the name of a Broker of this namespace, such as default: a Stream has no other namespace's Broker"
+        ).field_path(".name")
+    )]
     pub broker_ref: BrokerRef,
     /// How many shards there are, and who decides that.
     #[serde(default)]
@@ -118,7 +123,7 @@ fn ten_gibibytes() -> ByteQuantity {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct BrokerRef {
     /// The Broker's name. Its namespace is the Stream's.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 40))]
     pub name: String,
 }
 

@@ -162,3 +162,16 @@ fn a_shards_target_lies_within_what_a_shard_can_do() {
         assert!(said.starts_with("spec.capacity.targetPerShard.bytesPerSecond: write whole bytes"), "{said}");
     }
 }
+
+#[test]
+fn a_broker_of_another_namespace_can_not_be_named() {
+    for name in
+        ["other/default", "default.other", "../../other/brokers/default", "default?x", "a b", "Default"]
+    {
+        let said = refused(json!({ "brokerRef": { "name": name } }));
+        assert!(
+            said.starts_with("spec.brokerRef.name: write the name of a Broker of this namespace"),
+            "{said}"
+        );
+    }
+}
