@@ -28,7 +28,7 @@ async fn tell(story: &Story, fault: Option<(u64, Fault)>) -> (End, Vec<bool>) {
     }
     let requests = world.kube.requests().iter().map(|request| request.is_write()).collect();
     if fault.is_none_or(|(number, _)| number % WATCHED_AT_REST == 0) {
-        world.rests().await;
+        world.rests(10).await;
     }
     (world.end(), requests)
 }

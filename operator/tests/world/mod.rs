@@ -252,10 +252,10 @@ impl World {
         }
     }
 
-    /// Ten more rounds ask for no change at all.
-    pub(crate) async fn rests(&mut self) {
+    /// More rounds ask for no change at all.
+    pub(crate) async fn rests(&mut self, rounds: usize) {
         let (sent, before) = (self.kube.writes_sent(), self.end());
-        for _ in 0..10 {
+        for _ in 0..rounds {
             assert!(self.round().await, "a round at rest fails");
         }
         let writes: Vec<_> = self.kube.requests().into_iter().filter(|request| request.is_write()).collect();

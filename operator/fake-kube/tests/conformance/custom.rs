@@ -130,6 +130,23 @@ pub(crate) async fn what_the_schema_or_a_rule_forbids_is_refused_by_field(
     Ok(())
 }
 
+pub(crate) async fn a_mapping_that_is_applied_empty_stays_as_such(client: Client, ns: String) -> Result<()> {
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(client, &ns, &ApiResource::erase::<millrace_crds::Broker>(&()));
+    let broker = |affinity: Value| {
+        json!({ "apiVersion": "millrace.dev/v1alpha1", "kind": "Broker", "metadata": { "name": "a" },
+            "spec": { "scheduling": { "affinity": affinity } } })
+    };
+    let term = json!([{ "topologyKey": "a" }]);
+    let full = broker(json!({ "podAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": term } }));
+    let params = PatchParams::apply("test").force();
+    api.patch("a", &params, &Patch::Apply(full)).await?;
+    let empty = json!({ "podAffinity": {} });
+    let stored = api.patch("a", &params, &Patch::Apply(broker(empty.clone()))).await?;
+    ensure!(stored.data["spec"]["scheduling"]["affinity"] == empty, "{}", stored.data["spec"]);
+    Ok(())
+}
+
 pub(crate) async fn an_unknown_field_is_dropped(client: Client, ns: String) -> Result<()> {
     let api = api(client, &ns);
     let mut object = stream("a");
