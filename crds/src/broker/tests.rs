@@ -73,7 +73,7 @@ fn a_volume_grows_and_keeps_its_class() {
     let grown =
         admit("Broker", object(storage("40Gi", Some("a"))), Some(&stored(storage("20Gi", Some("a")))));
     assert!(grown.is_ok(), "{grown:?}");
-    assert!(refused(storage("1Mi", None)).contains("at least 1Gi"));
+    assert!(refused(storage("1Mi", None)).contains("1Gi to 1Pi"));
 }
 
 #[test]

@@ -20,8 +20,9 @@ use crate::retention::{RANGE_MESSAGE, RANGE_RULE, Retention};
 
 const SAME_NAME_RULE: &str = "(has(self.spec.streamName) ? self.spec.streamName : self.metadata.name) == \
     (has(oldSelf.spec.streamName) ? oldSelf.spec.streamName : oldSelf.metadata.name)";
-const QUOTA_RULE: &str =
-    "quantity(string(self)).isInteger() && quantity(string(self)).compareTo(quantity('64Mi')) >= 0";
+const QUOTA_RULE: &str = "quantity(string(self)).isInteger() && \
+    quantity(string(self)).compareTo(quantity('64Mi')) >= 0 && \
+    quantity(string(self)).compareTo(quantity('1Pi')) <= 0";
 
 /// What Kinesis takes for a stream's name (API: `CreateStream`).
 pub(crate) const NAME_PATTERN: &str = "^[a-zA-Z0-9_.-]{1,128}$";
@@ -86,7 +87,7 @@ pub struct StreamSpec {
     pub retention: Retention,
     /// The most that the stream may store, before replication. What comes then is throttled.
     #[serde(default = "ten_gibibytes")]
-    #[x_kube(validation = Rule::new(QUOTA_RULE).message("write a quota of whole bytes, at least 64Mi, such as 10Gi"))]
+    #[x_kube(validation = Rule::new(QUOTA_RULE).message("write a quota of whole bytes, 64Mi to 1Pi, such as 10Gi"))]
     pub quota: ByteQuantity,
     /// Whether requests are held to Kinesis' quotas, or may be as fast as the log is.
     #[serde(default)]

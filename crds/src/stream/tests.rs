@@ -148,7 +148,7 @@ fn retention_is_a_day_to_a_year() {
 #[test]
 fn the_quota_is_whole_bytes_and_not_tiny() {
     for bad in [json!("63Mi"), json!(1), json!("0.5")] {
-        assert!(refused(json!({ "quota": bad })).contains("at least 64Mi"));
+        assert!(refused(json!({ "quota": bad })).contains("64Mi to 1Pi"));
     }
     for good in [json!("64Mi"), json!("1.5Gi"), json!(107_374_182_400i64)] {
         stored(json!({ "quota": good }));

@@ -84,7 +84,7 @@ fn words(name: &str, schema: &Value) -> Vec<Value> {
         "tolerationSeconds" => vec![json!(60), json!(0)],
         "name" => list(&["default", "another"]),
         "namespaces" => list(&["elsewhere"]),
-        _ if schema["type"] == "string" => list(&["a", "b"]),
+        _ if schema["type"] == "string" => list(&["b"]),
         _ if schema["type"] == "integer" => numbers(schema),
         _ => Vec::new(),
     }

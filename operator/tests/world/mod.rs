@@ -351,7 +351,8 @@ fn api(client: &Client, kind: &str, namespace: &str) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), namespace, &resource)
 }
 
-async fn apply(client: &Client, object: &Value) -> Result<(), kube::Error> {
+/// `kubectl apply`, once.
+pub(crate) async fn apply(client: &Client, object: &Value) -> Result<(), kube::Error> {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let api = api(client, text("/kind"), text("/metadata/namespace"));
     let params = PatchParams::apply("user").force();

@@ -109,7 +109,7 @@ pub(crate) async fn what_the_schema_or_a_rule_forbids_is_refused_by_field(
         (
             json!({ "quota": "1Mi" }),
             "spec.quota",
-            "write a quota of whole bytes, at least 64Mi, such as 10Gi",
+            "write a quota of whole bytes, 64Mi to 1Pi, such as 10Gi",
         ),
         // Rules see the defaults: maxShards is 1000 here.
         (
