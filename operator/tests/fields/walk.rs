@@ -163,12 +163,7 @@ impl Walk {
         let (verdict, end) = self.rest(case).await;
         let (wanted, wanted_end) =
             made.unwrap_or_else(|why| panic!("{case}: admitted, and when made anew {why}"));
-        // Splits and merges are the brokers' work, and there are none here: that more or fewer shards are asked of them
-        // is as far as it goes.
-        if verdict.reason == "Resharding" {
-            let shards = wanted.message.split(' ').next().unwrap_or_default();
-            assert!(verdict.message.ends_with(&format!("there will be {shards}.")), "{case}: {verdict:?}");
-            self.is_resharding = true;
+        if self.waits_for_brokers(case, &verdict, &wanted) {
             return;
         }
         assert_eq!(verdict, wanted, "{case}");
@@ -194,8 +189,25 @@ impl Walk {
         }
         let (verdict, end) = self.rest(&case).await;
         let (wanted, wanted_end) = self.made(&self.base.clone()).await.expect("a spec to begin with");
+        if self.waits_for_brokers(&case, &verdict, &wanted) {
+            self.is_resharding = false;
+            self.world = make(self.kind, &self.base).await.expect("a spec to begin with");
+            return;
+        }
         assert_eq!(verdict, wanted, "{case}");
         same(&case, &end, &wanted_end);
+    }
+
+    /// Splits and merges are the brokers' work, and there are none here: that more or fewer shards are asked of them is
+    /// as far as it goes.
+    fn waits_for_brokers(&mut self, case: &str, verdict: &Verdict, wanted: &Verdict) -> bool {
+        if verdict.reason != "Resharding" {
+            return false;
+        }
+        let shards = wanted.message.split(' ').next().unwrap_or_default();
+        assert!(verdict.message.ends_with(&format!("there will be {shards}.")), "{case}: {verdict:?}");
+        self.is_resharding = true;
+        true
     }
 
     async fn rest(&mut self, case: &str) -> (Verdict, End) {
@@ -209,7 +221,11 @@ impl Walk {
             return made.clone();
         }
         let made = match make(self.kind, spec).await {
-            Ok(mut world) => Ok(at_rest(&mut world, self.kind, &format!("made as {key}")).await),
+            Ok(mut world) => {
+                let case = format!("made as {key}");
+                stays_in_its_namespace(&world, &case);
+                Ok(at_rest(&mut world, self.kind, &case).await)
+            }
             Err(why) => Err(why),
         };
         self.made.insert(key, made.clone());
@@ -228,12 +244,8 @@ impl Walk {
     }
 }
 
-/// What is said at rest and what there is; no request has left the namespace.
+/// What is said at rest, where nothing is written any more, and what there is.
 async fn at_rest(world: &mut World, kind: &str, case: &str) -> (Verdict, End) {
-    for request in world.kube.requests() {
-        let elsewhere = request.uri.contains("/namespaces/") && !request.uri.contains("/namespaces/shop/");
-        assert!(!elsewhere, "{case}: {request:?}");
-    }
     let mut verdict = verdict(world, kind, case).await;
     if verdict.ready {
         world.rests(1).await;
@@ -244,6 +256,14 @@ async fn at_rest(world: &mut World, kind: &str, case: &str) -> (Verdict, End) {
         verdict.message.clear();
     }
     (verdict, (objects, logs))
+}
+
+/// Whatever a spec says, no request is about another namespace.
+fn stays_in_its_namespace(world: &World, case: &str) {
+    for request in world.kube.requests() {
+        let elsewhere = request.uri.contains("/namespaces/") && !request.uri.contains("/namespaces/shop/");
+        assert!(!elsewhere, "{case}: {request:?}");
+    }
 }
 
 fn same(case: &str, (objects, logs): &End, (wanted, wanted_logs): &End) {

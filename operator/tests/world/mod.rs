@@ -258,8 +258,10 @@ impl World {
         for _ in 0..rounds {
             assert!(self.round().await, "a round at rest fails");
         }
-        let writes: Vec<_> = self.kube.requests().into_iter().filter(|request| request.is_write()).collect();
-        assert_eq!(self.kube.writes_sent(), sent, "at rest it writes: {:#?}", writes.last());
+        if self.kube.writes_sent() != sent {
+            let requests = self.kube.requests();
+            panic!("at rest it writes: {:#?}", requests.iter().rfind(|request| request.is_write()));
+        }
         assert_eq!(self.end(), before);
     }
 
