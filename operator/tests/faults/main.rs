@@ -78,6 +78,21 @@ fn a_changed_stream_is_changed_whatever_fails() {
 }
 
 #[test]
+fn a_stream_whose_limits_change_follows_whatever_fails() {
+    faults_change_nothing("stream's limits changed");
+}
+
+#[test]
+fn a_stream_that_is_to_be_kept_after_all_is_kept_whatever_fails() {
+    faults_change_nothing("kept after all");
+}
+
+#[test]
+fn a_broker_is_placed_and_reached_anew_whatever_fails() {
+    faults_change_nothing("placed anew");
+}
+
+#[test]
 fn a_stream_that_goes_leaves_its_data_and_finds_it_again_whatever_fails() {
     faults_change_nothing("retained");
 }

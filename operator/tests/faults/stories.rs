@@ -22,6 +22,25 @@ pub(crate) const STORIES: &[Story] = &[
         steps: || vec![Apply(broker()), Apply(stream()), Apply(stream_changed())],
     },
     Story {
+        name: "stream's limits changed",
+        steps: || vec![Apply(broker()), Apply(stream_on_demand()), Apply(stream_with_other_limits())],
+    },
+    Story {
+        name: "kept after all",
+        steps: || {
+            vec![
+                Apply(broker()),
+                Apply(stream_to_delete()),
+                Apply(stream_on_demand()),
+                Delete("Stream", "orders"),
+            ]
+        },
+    },
+    Story {
+        name: "placed anew",
+        steps: || vec![Apply(broker()), Apply(stream()), Apply(broker_elsewhere())],
+    },
+    Story {
         name: "retained",
         steps: || vec![Apply(broker()), Apply(stream()), Delete("Stream", "orders"), Apply(stream_changed())],
     },
@@ -59,6 +78,14 @@ fn broker_changed() -> Value {
     object("Broker", "default", json!({"log": log, "durability": "Relaxed", "replicas": 3}))
 }
 
+/// On other nodes, and reached by other ports.
+fn broker_elsewhere() -> Value {
+    let scheduling = json!({"nodeSelector": {"disk": "fast"}, "tolerations": [{"operator": "Exists"}]});
+    let log = json!({"storage": {"size": "10Gi"}, "scheduling": scheduling});
+    let service = json!({"type": "NodePort", "port": 443, "nodePort": 30566, "annotations": {"a": "b"}});
+    object("Broker", "default", json!({"log": log, "service": service}))
+}
+
 fn broker_grown() -> Value {
     object("Broker", "default", json!({"log": {"storage": {"size": "20Gi"}}}))
 }
@@ -74,6 +101,18 @@ fn stream() -> Value {
 fn stream_changed() -> Value {
     let capacity = json!({"mode": "Provisioned", "shards": 4});
     object("Stream", "orders", json!({"capacity": capacity, "retention": "48h", "quota": "2Gi"}))
+}
+
+fn stream_on_demand() -> Value {
+    object("Stream", "orders", json!({}))
+}
+
+fn stream_with_other_limits() -> Value {
+    let capacity = json!({
+        "maxShards": 64, "autoscaling": "Recommend", "mergeAfterSeconds": 600,
+        "targetPerShard": {"bytesPerSecond": "2Mi", "recordsPerSecond": 2000},
+    });
+    object("Stream", "orders", json!({"capacity": capacity, "limits": "None", "retention": "48h"}))
 }
 
 fn stream_to_delete() -> Value {
