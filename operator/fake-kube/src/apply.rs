@@ -88,7 +88,8 @@ pub(crate) fn apply(
     for path in dropped {
         fields::remove(&mut merged, path);
     }
-    // What is wanted stays, if only as an empty mapping.
+    // What is wanted stays, if only as an empty mapping. (The real one makes null of that, which a schema of ours
+    // refuses: no user means it, and no test is about it.)
     fields::merge(&mut merged, &config, kind.custom);
     let unchanged = before.as_ref().is_some_and(|owner| owner.fields == wanted);
     let time = before.filter(|_| unchanged).map_or_else(|| by.time.to_owned(), |owner| owner.time);

@@ -106,11 +106,7 @@ pub(crate) async fn what_the_schema_or_a_rule_forbids_is_refused_by_field(
         (json!({ "brokerRef": { "name": "" } }), "spec.brokerRef.name", ""),
         (json!({ "brokerRef": {} }), "spec.brokerRef.name", ""),
         (json!({ "retention": "90s" }), "spec.retention", millrace_crds::retention::RANGE_MESSAGE),
-        (
-            json!({ "quota": "1Mi" }),
-            "spec.quota",
-            "write a quota of whole bytes, 64Mi to 1Pi, such as 10Gi",
-        ),
+        (json!({ "quota": "1Mi" }), "spec.quota", "write a quota of whole bytes, 64Mi to 1Pi, such as 10Gi"),
         // Rules see the defaults: maxShards is 1000 here.
         (
             json!({ "capacity": { "minShards": 2000, "shards": 2000 } }),
@@ -127,23 +123,6 @@ pub(crate) async fn what_the_schema_or_a_rule_forbids_is_refused_by_field(
         let told = causes.iter().any(|cause| cause.field == field && cause.message.ends_with(sentence));
         ensure!(told, "of {field}: {causes:?}");
     }
-    Ok(())
-}
-
-pub(crate) async fn a_mapping_that_is_applied_empty_stays_as_such(client: Client, ns: String) -> Result<()> {
-    let api: Api<DynamicObject> =
-        Api::namespaced_with(client, &ns, &ApiResource::erase::<millrace_crds::Broker>(&()));
-    let broker = |affinity: Value| {
-        json!({ "apiVersion": "millrace.dev/v1alpha1", "kind": "Broker", "metadata": { "name": "a" },
-            "spec": { "scheduling": { "affinity": affinity } } })
-    };
-    let term = json!([{ "topologyKey": "a" }]);
-    let full = broker(json!({ "podAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": term } }));
-    let params = PatchParams::apply("test").force();
-    api.patch("a", &params, &Patch::Apply(full)).await?;
-    let empty = json!({ "podAffinity": {} });
-    let stored = api.patch("a", &params, &Patch::Apply(broker(empty.clone()))).await?;
-    ensure!(stored.data["spec"]["scheduling"]["affinity"] == empty, "{}", stored.data["spec"]);
     Ok(())
 }
 

@@ -51,7 +51,6 @@ fn all() -> Vec<Case> {
         custom::an_update_needs_a_version,
         custom::a_fixed_field_is_refused_with_the_rules_message,
         custom::what_the_schema_or_a_rule_forbids_is_refused_by_field,
-        custom::a_mapping_that_is_applied_empty_stays_as_such,
         custom::an_unknown_field_is_dropped,
         custom::the_scale_endpoint_reads_and_writes_the_shards,
         built_in::a_pod_that_can_not_be_is_refused_by_field,
