@@ -44,8 +44,19 @@ pub fn schema(kind: &str) -> Option<&'static Value> {
     SCHEMAS.get(kind)
 }
 
-/// What the derive can't say: a status that kstatus does not take for ready; no field that may be null; and
-/// embedded Kubernetes types without their manuals (the definitions would have twelve times the size, and
+/// The amounts that a pod can ask for: those of [`crate::quantity`], thousandths and exponents. An amount that is none is
+/// answered by the API server as a fault of its own when the pods' object is made, so that nobody could tell it
+/// from one that passes.
+pub(crate) const AMOUNT_PATTERN: &str =
+    r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][0-9]{1,2})?$";
+
+/// [`AMOUNT_PATTERN`] for people.
+pub(crate) const AMOUNT_FORM: &str = "is no amount: write a number with a unit, such as 500m, 2 or 1Gi";
+/// The longest text that is taken for an amount.
+const MAX_AMOUNT_CHARS: i64 = 20;
+
+/// What the derive can't say: a status that kstatus does not take for ready; no field that may be null; amounts that
+/// are amounts; and embedded Kubernetes types without their manuals (the definitions would have twelve times the size, and
 /// `kubectl explain` on the pod says it all).
 fn finish(mut definition: CustomResourceDefinition) -> CustomResourceDefinition {
     for version in &mut definition.spec.versions {
@@ -57,6 +68,7 @@ fn finish(mut definition: CustomResourceDefinition) -> CustomResourceDefinition 
         for property in properties.values_mut() {
             shorten(property);
             forget_nulls(property);
+            hold_resources(property);
         }
     }
     definition
@@ -85,6 +97,19 @@ fn silence(schema: &mut JSONSchemaProps) {
 fn forget_nulls(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
     children(schema).for_each(forget_nulls);
+}
+
+/// Each container's `resources` may say amounts. Claims name what pods are given beside volumes, which a Broker's
+/// pods are not: the API server would refuse any.
+fn hold_resources(schema: &mut JSONSchemaProps) {
+    if let Some(resources) = schema.properties.as_mut().and_then(|all| all.get_mut("resources")) {
+        resources.properties.iter_mut().for_each(|known| drop(known.remove("claims")));
+        for amount in children(resources).flat_map(children) {
+            amount.pattern = Some(AMOUNT_PATTERN.to_owned());
+            amount.max_length = Some(MAX_AMOUNT_CHARS);
+        }
+    }
+    children(schema).for_each(hold_resources);
 }
 
 fn children(schema: &mut JSONSchemaProps) -> impl Iterator<Item = &mut JSONSchemaProps> {

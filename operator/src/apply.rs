@@ -6,6 +6,9 @@ use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+/// In what [`amount`] counts: so many make one.
+pub(crate) const BILLION: i128 = 1_000_000_000;
+
 /// Whose fields these are.
 pub const FIELD_MANAGER: &str = "millrace-operator";
 /// Where an object keeps the digest of what was applied last: a field that is wanted no longer is told by it,
@@ -126,38 +129,49 @@ fn is_nothing(value: &Value) -> bool {
     }
 }
 
-fn is_same_amount(one: &str, other: &str) -> bool {
-    match (amount(one), amount(other)) {
-        (Some(one), Some(other)) => one == other,
+/// The API server rounds up to thousandths.
+fn is_same_amount(live: &str, wanted: &str) -> bool {
+    const THOUSANDTH: i128 = BILLION / 1_000;
+    match (amount(live), amount(wanted)) {
+        (Some(live), Some(wanted)) => live == (wanted + THOUSANDTH - 1) / THOUSANDTH * THOUSANDTH,
         _ => false,
     }
 }
 
-/// A Kubernetes quantity in thousandths: digits, a fraction, and a suffix of the decimal or the binary family.
+/// A Kubernetes quantity in billionths, which is as exact as the API server keeps them: digits, a fraction, and a
+/// suffix of the decimal or the binary family, or an exponent.
 pub(crate) fn amount(text: &str) -> Option<i128> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, suffix) = text.split_at(digits);
     let scale: i128 = match suffix {
-        "m" => 1,
-        "" => 1_000,
-        "k" => 1_000_000,
-        "M" => 1_000_000_000,
-        "G" => 1_000_000_000_000,
-        "T" => 1_000_000_000_000_000,
-        "Ki" => 1_000 << 10,
-        "Mi" => 1_000 << 20,
-        "Gi" => 1_000 << 30,
-        "Ti" => 1_000 << 40,
-        _ => return None,
+        "n" => 1,
+        "u" => 1_000,
+        "m" => 1_000_000,
+        "" => BILLION,
+        "k" => BILLION * 1_000,
+        "M" => BILLION * 1_000_000,
+        "G" => BILLION * 1_000_000_000,
+        "T" => BILLION * 1_000_000_000_000,
+        "P" => BILLION * 1_000_000_000_000_000,
+        "E" => BILLION * 1_000_000_000_000_000_000,
+        "Ki" => BILLION << 10,
+        "Mi" => BILLION << 20,
+        "Gi" => BILLION << 30,
+        "Ti" => BILLION << 40,
+        "Pi" => BILLION << 50,
+        "Ei" => BILLION << 60,
+        exponent => {
+            let exponent: u32 = exponent.strip_prefix(['e', 'E'])?.parse().ok()?;
+            BILLION.checked_mul(10_i128.checked_pow(exponent)?)?
+        }
     };
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if fraction.len() > 9 {
+    if fraction.len() > 9 || whole.len() + fraction.len() == 0 {
         return None;
     }
-    let whole: i128 = whole.parse().ok()?;
-    let parts: i128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
+    let read = |digits: &str| if digits.is_empty() { Some(0_i128) } else { digits.parse().ok() };
     let unit = 10_i128.pow(fraction.len() as u32);
-    Some(whole.checked_mul(scale)? + parts.checked_mul(scale)? / unit)
+    Some(read(whole)?.checked_mul(scale)? + read(fraction)?.checked_mul(scale)? / unit)
 }
 
 #[cfg(test)]
@@ -193,11 +207,21 @@ mod tests {
 
     #[test]
     fn amounts_are_compared_by_value() {
-        for (one, other) in [("0.5", "500m"), ("1Gi", "1024Mi"), ("2", "2000m"), ("1.5Gi", "1536Mi")] {
-            assert!(is_same_amount(one, other), "{one} {other}");
+        for (wanted, live) in [
+            ("0.5", "500m"),
+            ("1024Mi", "1Gi"),
+            ("2000m", "2"),
+            ("1.5Gi", "1536Mi"),
+            (".5", "500m"),
+            ("1024Ti", "1Pi"),
+            ("1000e6", "1e9"),
+            ("100u", "1m"),
+            ("1.001Gi", "1074815565824m"),
+        ] {
+            assert!(is_same_amount(live, wanted), "{wanted} {live}");
         }
-        for (one, other) in [("1", "1k"), ("1G", "1Gi"), ("a", "b"), ("1.", "x")] {
-            assert!(!is_same_amount(one, other), "{one} {other}");
+        for (wanted, live) in [("1", "1k"), ("1G", "1Gi"), ("a", "b"), ("1.", "x"), ("500m", "1")] {
+            assert!(!is_same_amount(live, wanted), "{wanted} {live}");
         }
     }
 

@@ -4,7 +4,7 @@ use regex::Regex;
 use serde_json::{Map, Value};
 
 use super::{Violation, nearest};
-use crate::{quantity, retention, stream};
+use crate::{definition, quantity, retention, stream};
 
 /// Takes every null field away, as the API server does where a field may not be null; none of ours may.
 pub(super) fn prune_nulls(value: &mut Value) {
@@ -137,6 +137,7 @@ fn form_of(pattern: &str) -> Option<&'static str> {
         quantity::PATTERN => Some(quantity::FORM),
         retention::PATTERN => Some(retention::FORM),
         stream::NAME_PATTERN => Some(stream::NAME_FORM),
+        definition::AMOUNT_PATTERN => Some(definition::AMOUNT_FORM),
         _ => None,
     }
 }

@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::quantity::ByteQuantity;
 
-const SIZE_RULE: &str =
-    "quantity(string(self)).isInteger() && quantity(string(self)).compareTo(quantity('1Gi')) >= 0";
+const SIZE_RULE: &str = "quantity(string(self)).isInteger() && \
+    quantity(string(self)).compareTo(quantity('1Gi')) >= 0 && \
+    quantity(string(self)).compareTo(quantity('1Pi')) <= 0";
 
 /// What a user asks of a Broker.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -155,7 +156,7 @@ pub struct Storage {
     /// The volume's size.
     #[serde(default = "twenty_gibibytes")]
     #[x_kube(
-        validation = Rule::new(SIZE_RULE).message("write a size of at least 1Gi, such as 20Gi"),
+        validation = Rule::new(SIZE_RULE).message("write a size of whole bytes, 1Gi to 1Pi, such as 20Gi"),
         validation = Rule::new("quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0")
             .message("a volume can grow but not shrink: write the old size or a larger one")
     )]
@@ -163,6 +164,9 @@ pub struct Storage {
     /// The volume's storage class; the cluster's default when it is not said. It can't be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')").message(
+        "write the name of a storage class as kubectl get storageclass shows it: no volume could ever be had otherwise"
+    ))]
     pub storage_class_name: Option<String>,
 }
 

@@ -49,6 +49,8 @@ pub struct Service {
     /// The Service's annotations, for the cloud's load balancer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64))]
+    #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('millrace.dev/'))")
+        .message("annotations of millrace.dev/ are the operator's own: leave them out"))]
     pub annotations: BTreeMap<String, String>,
 }
 

@@ -73,7 +73,7 @@ fn a_volume_grows_and_keeps_its_class() {
     let grown =
         admit("Broker", object(storage("40Gi", Some("a"))), Some(&stored(storage("20Gi", Some("a")))));
     assert!(grown.is_ok(), "{grown:?}");
-    assert!(refused(storage("1Mi", None)).contains("at least 1Gi"));
+    assert!(refused(storage("1Mi", None)).contains("1Gi to 1Pi"));
 }
 
 #[test]
@@ -122,4 +122,27 @@ fn pods_are_placed_as_kubernetes_says_it() {
     let spec: BrokerSpec = serde_json::from_value(spec["spec"].clone()).expect("what was admitted");
     assert_eq!(spec.scheduling.tolerations[0].key.as_deref(), Some("dedicated"));
     assert_eq!((spec.service.type_, spec.service.port), (ServiceType::LoadBalancer, 443));
+}
+
+#[test]
+fn amounts_of_resources_are_amounts() {
+    for amount in [json!("500m"), json!(2), json!("1.5Gi"), json!("2e9"), json!(".5")] {
+        stored(json!({ "resources": { "requests": { "cpu": amount } } }));
+    }
+    for amount in ["much", "-1", "1 Gi", "", "1.5m5"] {
+        let said = refused(json!({ "log": { "resources": { "limits": { "memory": amount } } } }));
+        assert!(said.contains("such as 500m, 2 or 1Gi"), "{amount}: {said}");
+    }
+}
+
+#[test]
+fn a_storage_class_has_a_name_that_an_object_can_have() {
+    let said = refused(json!({ "log": { "storage": { "storageClassName": "Fast SSD" } } }));
+    assert!(said.contains("kubectl get storageclass"), "{said}");
+}
+
+#[test]
+fn the_operators_own_annotations_are_left_to_it() {
+    let said = refused(json!({ "service": { "annotations": { "millrace.dev/applied": "x" } } }));
+    assert!(said.contains("leave them out"), "{said}");
 }

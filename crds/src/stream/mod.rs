@@ -20,8 +20,9 @@ use crate::retention::{RANGE_MESSAGE, RANGE_RULE, Retention};
 
 const SAME_NAME_RULE: &str = "(has(self.spec.streamName) ? self.spec.streamName : self.metadata.name) == \
     (has(oldSelf.spec.streamName) ? oldSelf.spec.streamName : oldSelf.metadata.name)";
-const QUOTA_RULE: &str =
-    "quantity(string(self)).isInteger() && quantity(string(self)).compareTo(quantity('64Mi')) >= 0";
+const QUOTA_RULE: &str = "quantity(string(self)).isInteger() && \
+    quantity(string(self)).compareTo(quantity('64Mi')) >= 0 && \
+    quantity(string(self)).compareTo(quantity('1Pi')) <= 0";
 
 /// What Kinesis takes for a stream's name (API: `CreateStream`).
 pub(crate) const NAME_PATTERN: &str = "^[a-zA-Z0-9_.-]{1,128}$";
@@ -68,9 +69,14 @@ pub struct StreamSpec {
     pub stream_name: Option<String>,
     /// The Broker of this namespace that keeps the stream. It can't be changed.
     #[serde(default)]
-    #[x_kube(validation = Rule::new("self.name == oldSelf.name").message(
-        "a stream's records lie in its Broker's log and can't move: make another Stream for another Broker"
-    ))]
+    #[x_kube(
+        validation = Rule::new("self.name == oldSelf.name").message(
+            "a stream's records lie in its Broker's log and can't move: make another Stream for another Broker"
+        ),
+        validation = Rule::new("self.name.matches('^[a-z]([a-z0-9-]*[a-z0-9])?$')").message(
+            "write the name of a Broker of this namespace, such as default: a Stream has no other namespace's Broker"
+        ).field_path(".name")
+    )]
     pub broker_ref: BrokerRef,
     /// How many shards there are, and who decides that.
     #[serde(default)]
@@ -81,7 +87,7 @@ pub struct StreamSpec {
     pub retention: Retention,
     /// The most that the stream may store, before replication. What comes then is throttled.
     #[serde(default = "ten_gibibytes")]
-    #[x_kube(validation = Rule::new(QUOTA_RULE).message("write a quota of whole bytes, at least 64Mi, such as 10Gi"))]
+    #[x_kube(validation = Rule::new(QUOTA_RULE).message("write a quota of whole bytes, 64Mi to 1Pi, such as 10Gi"))]
     pub quota: ByteQuantity,
     /// Whether requests are held to Kinesis' quotas, or may be as fast as the log is.
     #[serde(default)]
@@ -118,7 +124,7 @@ fn ten_gibibytes() -> ByteQuantity {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct BrokerRef {
     /// The Broker's name. Its namespace is the Stream's.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 40))]
     pub name: String,
 }
 

@@ -148,7 +148,7 @@ fn retention_is_a_day_to_a_year() {
 #[test]
 fn the_quota_is_whole_bytes_and_not_tiny() {
     for bad in [json!("63Mi"), json!(1), json!("0.5")] {
-        assert!(refused(json!({ "quota": bad })).contains("at least 64Mi"));
+        assert!(refused(json!({ "quota": bad })).contains("64Mi to 1Pi"));
     }
     for good in [json!("64Mi"), json!("1.5Gi"), json!(107_374_182_400i64)] {
         stored(json!({ "quota": good }));
@@ -160,5 +160,18 @@ fn a_shards_target_lies_within_what_a_shard_can_do() {
     for bad in ["1023", "2Gi"] {
         let said = refused(json!({ "capacity": { "targetPerShard": { "bytesPerSecond": bad } } }));
         assert!(said.starts_with("spec.capacity.targetPerShard.bytesPerSecond: write whole bytes"), "{said}");
+    }
+}
+
+#[test]
+fn a_broker_of_another_namespace_can_not_be_named() {
+    for name in
+        ["other/default", "default.other", "../../other/brokers/default", "default?x", "a b", "Default"]
+    {
+        let said = refused(json!({ "brokerRef": { "name": name } }));
+        assert!(
+            said.starts_with("spec.brokerRef.name: write the name of a Broker of this namespace"),
+            "{said}"
+        );
     }
 }

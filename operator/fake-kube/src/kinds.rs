@@ -1,5 +1,7 @@
 //! The resources that the fake serves.
 
+use std::sync::LazyLock;
+
 use millrace_crds::definitions;
 
 /// One resource of the API.
@@ -64,6 +66,12 @@ const BUILT_IN: [(&str, &str, &str, &str, &str); 23] = [
 
 /// The built-in resources and Millrace's own.
 pub(crate) fn known() -> Vec<Kind> {
+    // To define ours takes longer than many a test.
+    static KNOWN: LazyLock<Vec<Kind>> = LazyLock::new(define);
+    KNOWN.clone()
+}
+
+fn define() -> Vec<Kind> {
     let built_in = BUILT_IN.into_iter().map(|(group, version, plural, kind, letters)| Kind {
         group: group.to_owned(),
         version: version.to_owned(),

@@ -21,12 +21,16 @@
 
 mod admission;
 mod apply;
+mod built_in;
 mod collect;
 mod failure;
 mod faults;
 mod fields;
 mod kinds;
 mod managers;
+mod names;
+mod pod_template;
+mod quantity;
 mod request;
 mod serve;
 mod service;

@@ -15,7 +15,7 @@ use super::report::Problem;
 use super::resolve::Live;
 use super::roll::{self, Next};
 use super::{Error, doing};
-use crate::apply::{FIELD_MANAGER, amount, may_take};
+use crate::apply::{Desired, FIELD_MANAGER, amount, may_take};
 use crate::context::Context;
 use crate::events::Tale;
 use crate::links::LinkPlan;
@@ -47,8 +47,18 @@ pub(super) async fn apply(context: &Context, plan: &Plan<'_>, live: &Live) -> Re
         if there.is_some_and(|there| wanted.is_applied(there)) {
             continue;
         }
-        let what = format!("applying {} {}", wanted.kind(), wanted.name());
-        wanted.apply(&context.client).await.map_err(doing(what))?;
+        match wanted.apply(&context.client).await {
+            Ok(_) => {}
+            // Trying again would not help. What comes after it may need it, and waits.
+            Err(kube::Error::Api(answer)) if matches!(answer.code, 400 | 403 | 422) => {
+                done.problem = Some(refused(&wanted, &answer.message));
+                break;
+            }
+            Err(error) => {
+                let what = format!("applying {} {}", wanted.kind(), wanted.name());
+                return Err(doing(what)(error));
+            }
+        }
     }
     let log = &plan.broker.spec.log;
     context.links.ensure(
@@ -62,6 +72,18 @@ pub(super) async fn apply(context: &Context, plan: &Plan<'_>, live: &Live) -> Re
     grow(&context.client, plan, live, &mut done).await?;
     replace(context, plan, live, &mut done).await?;
     Ok(done)
+}
+
+/// What is said of an object that the API server does not take.
+fn refused(wanted: &Desired, why: &str) -> Problem {
+    let (kind, name) = (wanted.kind(), wanted.name());
+    Problem {
+        reason: "ObjectRefused",
+        message: format!(
+            "{kind} {name} is refused: {}. Correct what it names in this Broker's spec, or let the cluster allow it.",
+            why.trim_end_matches('.')
+        ),
+    }
 }
 
 /// An object under one of our names that is somebody else's.
@@ -149,7 +171,7 @@ async fn grow(client: &Client, plan: &Plan<'_>, live: &Live, done: &mut Done) ->
             }
             // The class does not let volumes grow, or the namespace's quota does not.
             Err(kube::Error::Api(answer)) if matches!(answer.code, 403 | 422) => {
-                done.problem = Some(Problem {
+                done.problem.get_or_insert(Problem {
                     reason: "VolumeCantGrow",
                     message: format!(
                         "Volume {name} can't grow to {wanted}: {}. Let its storage class allow it \

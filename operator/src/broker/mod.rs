@@ -28,7 +28,8 @@ use resolve::Live;
 
 /// How soon to look again at what tells nobody when it changes: the log's state while pods are replaced.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// How soon to ask a log server's keeper again why it is not ready.
+/// How soon to try again what the API server has refused, which its quotas and rights may allow by then, and to ask a
+/// log server's keeper again why it is not ready.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 /// How often a Broker is looked at when nothing happens: certificates and storage have to be watched.
 const LOOK_AT_REST: Duration = Duration::from_secs(300);
@@ -107,7 +108,8 @@ pub async fn reconcile(broker: Arc<Broker>, context: Arc<Context>) -> Result<Act
         status::write(client, &*broker, &new).await.map_err(doing("writing the status"))?;
     }
     context.metrics.broker(&names, &new, found.usage);
-    let wait = match live.pods.iter().any(|pod| pod.said.is_some()) {
+    let waits_for_others = done.problem.is_some() || live.pods.iter().any(|pod| pod.said.is_some());
+    let wait = match waits_for_others {
         _ if done.look_again => LOOK_AGAIN,
         true => ASK_AGAIN,
         false => LOOK_AT_REST,

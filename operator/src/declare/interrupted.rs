@@ -87,6 +87,6 @@ async fn what_the_definition_refuses_is_refused_in_its_words_and_changes_nothing
     let tiny = StreamConfig { quota_bytes: 5, ..StreamConfig::default() };
     let refused = run(&kube, Call::Create(&tiny)).await;
     let Err(ControlError::Refused(words)) = refused else { panic!("{refused:?}") };
-    assert!(words.contains("write a quota of whole bytes, at least 64Mi"), "{words}");
+    assert!(words.contains("write a quota of whole bytes, 64Mi to 1Pi"), "{words}");
     assert!(kube.snapshot().is_empty());
 }

@@ -2,14 +2,12 @@
 //! always that of an undisturbed run, nothing is lost on the way, and what has come to rest is left alone.
 
 mod stories;
+#[path = "../world/mod.rs"]
 mod world;
 
-use std::collections::BTreeMap;
-
 use millrace_fake_kube::Fault;
-use serde_json::Value;
 use stories::{STORIES, Story};
-use world::World;
+use world::{End, World, is_fast, run};
 
 /// What befalls a write: it is refused, its answer is lost, or the operator dies before or after it.
 const FAULTS: [Fault; 4] = [Fault::Status(500), Fault::Crash, Fault::Lost, Fault::CrashAfter];
@@ -18,35 +16,21 @@ const FAULTS_OF_READS: [Fault; 2] = [Fault::Status(500), Fault::Crash];
 /// Of so many runs one is watched at rest as well; the undisturbed one is always.
 const WATCHED_AT_REST: u64 = 16;
 
-/// Where a run has come to: all objects, and what the logs hold.
-type End = (BTreeMap<String, Value>, BTreeMap<String, String>);
-
 /// Tells a story with a fault at a request, and returns how it ended, and of each request whether it was a write.
 async fn tell(story: &Story, fault: Option<(u64, Fault)>) -> (End, Vec<bool>) {
     let mut world = World::new();
     if let Some((number, fault)) = fault {
         world.kube.fail_at(number, fault);
     }
-    for step in story.steps {
-        world.act(step).await;
+    for step in (story.steps)() {
+        world.act(&step).await.expect("what users of a story ask for is admitted");
         world.settle().await;
     }
     let requests = world.kube.requests().iter().map(|request| request.is_write()).collect();
     if fault.is_none_or(|(number, _)| number % WATCHED_AT_REST == 0) {
-        world.rests().await;
+        world.rests(10).await;
     }
     (world.end(), requests)
-}
-
-/// `make test-fast` strikes every eighth request only.
-fn is_fast() -> bool {
-    std::env::var("MILLRACE_TEST").is_ok_and(|which| which == "fast")
-}
-
-/// Tokio's clock is paused: what waits costs nothing.
-fn run<R>(future: impl Future<Output = R>) -> R {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-    runtime.expect("a runtime").block_on(future)
 }
 
 fn faults_change_nothing(name: &str) {
@@ -91,6 +75,21 @@ fn a_stream_that_comes_before_its_broker_is_made_whatever_fails() {
 #[test]
 fn a_changed_stream_is_changed_whatever_fails() {
     faults_change_nothing("stream changed");
+}
+
+#[test]
+fn a_stream_whose_limits_change_follows_whatever_fails() {
+    faults_change_nothing("stream's limits changed");
+}
+
+#[test]
+fn a_stream_that_is_to_be_kept_after_all_is_kept_whatever_fails() {
+    faults_change_nothing("kept after all");
+}
+
+#[test]
+fn a_broker_is_placed_and_reached_anew_whatever_fails() {
+    faults_change_nothing("placed anew");
 }
 
 #[test]

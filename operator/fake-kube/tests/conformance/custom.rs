@@ -106,11 +106,7 @@ pub(crate) async fn what_the_schema_or_a_rule_forbids_is_refused_by_field(
         (json!({ "brokerRef": { "name": "" } }), "spec.brokerRef.name", ""),
         (json!({ "brokerRef": {} }), "spec.brokerRef.name", ""),
         (json!({ "retention": "90s" }), "spec.retention", millrace_crds::retention::RANGE_MESSAGE),
-        (
-            json!({ "quota": "1Mi" }),
-            "spec.quota",
-            "write a quota of whole bytes, at least 64Mi, such as 10Gi",
-        ),
+        (json!({ "quota": "1Mi" }), "spec.quota", "write a quota of whole bytes, 64Mi to 1Pi, such as 10Gi"),
         // Rules see the defaults: maxShards is 1000 here.
         (
             json!({ "capacity": { "minShards": 2000, "shards": 2000 } }),

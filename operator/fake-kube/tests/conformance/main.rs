@@ -1,6 +1,7 @@
 //! The same behaviour asked of the fake and of a real kube-apiserver.
 
 mod apply;
+mod built_in;
 mod custom;
 mod lifecycle;
 mod real;
@@ -52,6 +53,12 @@ fn all() -> Vec<Case> {
         custom::what_the_schema_or_a_rule_forbids_is_refused_by_field,
         custom::an_unknown_field_is_dropped,
         custom::the_scale_endpoint_reads_and_writes_the_shards,
+        built_in::a_pod_that_can_not_be_is_refused_by_field,
+        built_in::a_pod_that_can_be_is_taken,
+        built_in::amounts_are_kept_in_a_form_of_their_own,
+        built_in::an_amount_that_is_none_can_not_be_read,
+        built_in::a_node_port_out_of_its_range_is_refused,
+        built_in::an_annotation_of_no_name_is_refused,
         watching::a_watch_tells_additions_changes_and_deletions_in_order,
         watching::a_watch_with_a_selector_sees_objects_come_and_go,
         watching::a_watch_of_one_name_sees_only_that,

@@ -8,7 +8,7 @@ use super::super::names::KEEPER_PORT;
 use super::nats_config::configuration;
 use super::pod::{container_security, pod_security, probe, resources, schedule, tls_volume};
 use super::{Component, Plan};
-use crate::apply::{Desired, amount};
+use crate::apply::{BILLION, Desired, amount};
 
 /// What a log server's pod asks for if nobody says.
 const MEMORY: &str = "512Mi";
@@ -144,8 +144,9 @@ fn digest(text: &str) -> String {
 fn go_memory_bytes(asked: Option<&ResourceRequirements>) -> i128 {
     let of = |amounts: Option<&std::collections::BTreeMap<String, _>>| {
         let memory: &k8s_openapi::apimachinery::pkg::api::resource::Quantity = amounts?.get("memory")?;
-        amount(&memory.0)
+        // A limit of nothing is none.
+        amount(&memory.0).filter(|bytes| *bytes > 0)
     };
     let said = asked.and_then(|asked| of(asked.limits.as_ref()).or_else(|| of(asked.requests.as_ref())));
-    said.or_else(|| amount(MEMORY)).unwrap_or_default() / 1_000 * GO_MEMORY_PERCENT / 100
+    said.or_else(|| amount(MEMORY)).unwrap_or_default() / BILLION * GO_MEMORY_PERCENT / 100
 }

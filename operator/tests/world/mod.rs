@@ -1,4 +1,4 @@
-//! An API server, logs, and an operator that may die.
+//! An API server, logs, and an operator that may die: what the tests of whole reconcilers share.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use kube::Client;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
-use kube::core::{ApiResource, GroupVersionKind};
-use kube::{Client, ResourceExt};
+use kube::core::{ApiResource, GroupVersionKind, Status};
 use millrace_core::{DataId, ShardMap, StreamEntry, StreamState, keys};
 use millrace_crds::{Broker, Stream};
 use millrace_fake_kube::FakeKube;
@@ -23,14 +23,42 @@ use millrace_operator::{Settings, broker, stream};
 use millrace_server::clock::Clock;
 use millrace_server::controller::{Controller, ControllerParts, ControllerSettings};
 use parking_lot::Mutex;
-use serde_json::Value;
-
-use super::End;
-use super::stories::Step;
+use serde_json::{Value, json};
 
 const NOW_MS: i64 = 1_700_000_000_000;
 /// After so many rounds something goes round in circles.
 const MOST_ROUNDS: usize = 400;
+
+/// One thing that a user does.
+pub(crate) enum Step {
+    /// `kubectl apply`.
+    Apply(Value),
+    /// `kubectl delete`: kind and name.
+    Delete(&'static str, &'static str),
+}
+
+/// Where a run has come to: all objects, and what the logs hold of each stream.
+pub(crate) type End = (BTreeMap<String, Value>, BTreeMap<String, Kept>);
+
+/// What a log holds of a stream, without what is random.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Kept {
+    /// Its state and configuration.
+    pub(crate) entry: String,
+    /// How many shards are open, how many reshards are under way, and in how many lanes.
+    pub(crate) map: Option<(usize, usize, u16)>,
+}
+
+/// Tokio's clock is paused: what waits costs nothing.
+pub(crate) fn run<R>(future: impl Future<Output = R>) -> R {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    runtime.expect("a runtime").block_on(future)
+}
+
+/// `make test-fast` does an eighth.
+pub(crate) fn is_fast() -> bool {
+    std::env::var("MILLRACE_TEST").is_ok_and(|which| which == "fast")
+}
 
 /// The time stands still; what is random differs each time.
 struct TestClock(AtomicU64);
@@ -140,19 +168,19 @@ impl World {
         }
     }
 
-    /// A user does something, and tries again until it is done.
-    pub(crate) async fn act(&mut self, step: &Step) {
+    /// A user does something, and tries again until it is done or refused.
+    pub(crate) async fn act(&mut self, step: &Step) -> Result<(), Box<Status>> {
         for _ in 0..5 {
             self.revive();
             let client = self.operator.client.clone();
             let done = match step {
-                Step::Apply(object) => apply(&client, object()).await,
+                Step::Apply(object) => apply(&client, object).await,
                 Step::Delete(kind, name) => delete(&client, kind, name).await,
             };
             match done {
-                Ok(()) => return,
+                Ok(()) => return Ok(()),
                 // One fault is planned in a run: what it befell is done again.
-                Err(kube::Error::Api(answer)) if answer.code != 500 => panic!("{}", answer.message),
+                Err(kube::Error::Api(answer)) if answer.code != 500 => return Err(answer),
                 Err(_) => {}
             }
         }
@@ -231,14 +259,16 @@ impl World {
         }
     }
 
-    /// Ten more rounds ask for no change at all.
-    pub(crate) async fn rests(&mut self) {
+    /// More rounds ask for no change at all.
+    pub(crate) async fn rests(&mut self, rounds: usize) {
         let (sent, before) = (self.kube.writes_sent(), self.end());
-        for _ in 0..10 {
+        for _ in 0..rounds {
             assert!(self.round().await, "a round at rest fails");
         }
-        let writes: Vec<_> = self.kube.requests().into_iter().filter(|request| request.is_write()).collect();
-        assert_eq!(self.kube.writes_sent(), sent, "at rest it writes: {:#?}", writes.last());
+        if self.kube.writes_sent() != sent {
+            let requests = self.kube.requests();
+            panic!("at rest it writes: {:#?}", requests.iter().rfind(|request| request.is_write()));
+        }
         assert_eq!(self.end(), before);
     }
 
@@ -271,7 +301,8 @@ impl World {
         let values = logs.values().flat_map(|log| log.values(keys::STREAMS));
         let entries = values.map(|found| {
             let entry = StreamEntry::decode(&found.value).expect("an entry");
-            (found.key, format!("{:?} {:?} {:?}", entry.state, entry.config, maps(&entry.data)))
+            let kept = format!("{:?} {:?}", entry.state, entry.config);
+            (found.key, Kept { entry: kept, map: maps(&entry.data) })
         });
         (objects, entries.collect())
     }
@@ -311,20 +342,34 @@ where
     Ok(all.items.into_iter().map(Arc::new).collect())
 }
 
-fn api(client: &Client, kind: &str) -> Api<DynamicObject> {
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("millrace.dev", "v1alpha1", kind));
-    Api::namespaced_with(client.clone(), "shop", &resource)
+/// The namespace of those whose operator this is.
+pub(crate) const NAMESPACE: &str = "shop";
+
+/// An object of ours.
+pub(crate) fn object(kind: &str, name: &str, spec: Value) -> Value {
+    json!({
+        "apiVersion": "millrace.dev/v1alpha1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": spec,
+    })
 }
 
-async fn apply(client: &Client, object: Value) -> Result<(), kube::Error> {
-    let kind = object["kind"].as_str().expect("a kind").to_owned();
-    let object: DynamicObject = serde_json::from_value(object).expect("an object");
+fn api(client: &Client, kind: &str, namespace: &str) -> Api<DynamicObject> {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("millrace.dev", "v1alpha1", kind));
+    Api::namespaced_with(client.clone(), namespace, &resource)
+}
+
+/// `kubectl apply`, once.
+pub(crate) async fn apply(client: &Client, object: &Value) -> Result<(), kube::Error> {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let api = api(client, text("/kind"), text("/metadata/namespace"));
     let params = PatchParams::apply("user").force();
-    api(client, &kind).patch(&object.name_any(), &params, &Patch::Apply(&object)).await.map(|_| ())
+    api.patch(text("/metadata/name"), &params, &Patch::Apply(object)).await.map(|_| ())
 }
 
 async fn delete(client: &Client, kind: &str, name: &str) -> Result<(), kube::Error> {
-    match api(client, kind).delete(name, &DeleteParams::default()).await {
+    match api(client, kind, NAMESPACE).delete(name, &DeleteParams::default()).await {
         Ok(_) => Ok(()),
         // Done by the try before, whose answer was lost.
         Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(()),
