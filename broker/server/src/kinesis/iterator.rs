@@ -4,11 +4,11 @@ use millrace_core::token::ShardIterator;
 use millrace_core::{Position, SequenceNumber, ShardId};
 use serde::{Deserialize, Serialize};
 
+use super::Call;
 use super::check::{self, Checks};
 use super::error::ApiError;
-use super::input::{Text, Timestamp, as_str, parse};
+use super::input::{Text, Timestamp, as_str};
 use super::shards::shard_id;
-use super::{Call, json};
 use crate::broker::Stream;
 
 /// How long an iterator is good (Kinesis API, `GetShardIterator`), in milliseconds.
@@ -93,7 +93,7 @@ impl GetShardIteratorInput<'_> {
 }
 
 pub(super) async fn get_shard_iterator(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>, ApiError> {
-    let input: GetShardIteratorInput<'_> = parse(body)?;
+    let input: GetShardIteratorInput<'_> = call.format.read(body)?;
     input.check()?;
     let start = input.start(call.now_ms)?;
     let stream = call.stream_with_data(as_str(&input.stream_name), as_str(&input.stream_arn))?;
@@ -114,7 +114,9 @@ pub(super) async fn get_shard_iterator(call: &Call<'_>, body: &[u8]) -> Result<V
     };
     let iterator = ShardIterator { data: stream.entry.data.clone(), shard, next, not_before_ms };
     let expires_ms = call.broker().now_ms() + ITERATOR_MS;
-    json(&GetShardIteratorOutput { shard_iterator: iterator.seal(call.broker().token_key(), expires_ms) })
+    call.format.write(&GetShardIteratorOutput {
+        shard_iterator: iterator.seal(call.broker().token_key(), expires_ms),
+    })
 }
 
 /// The epoch of a shard, open or closed.
@@ -149,6 +151,7 @@ fn position(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kinesis::format::Format;
     use serde_json::{Value, json};
 
     const NOW: i64 = 1_700_000_000_000;
@@ -157,7 +160,7 @@ mod tests {
         let mut input = json!({"StreamName": "s", "ShardId": "shardId-0"});
         input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let body = input.to_string();
-        let input: GetShardIteratorInput<'_> = parse(body.as_bytes())?;
+        let input: GetShardIteratorInput<'_> = Format::Json.read(body.as_bytes())?;
         input.check()?;
         Ok(format!("{:?}", input.start(NOW)?))
     }

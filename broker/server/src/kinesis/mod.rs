@@ -1,4 +1,5 @@
-//! The Kinesis Data Streams API, version 2013-12-02, in JSON 1.1: one file for each family of operations.
+//! The Kinesis Data Streams API, version 2013-12-02, in JSON 1.1 and CBOR 1.1: one file for each family of
+//! operations.
 //!
 //! Source: Amazon Kinesis Data Streams API reference, and the service model that client libraries are
 //! generated from. Every operation reads its input, checks it against the model as a whole, then asks the
@@ -18,12 +19,14 @@ mod account;
 mod check;
 mod describe;
 mod error;
+mod format;
 mod get;
 mod input;
 mod iterator;
 mod put;
 mod put_input;
 mod quota;
+mod records;
 mod retention;
 mod scale;
 mod shard_list;
@@ -36,6 +39,7 @@ use crate::broker::{Broker, Stream};
 use crate::http::{Api, Body, BodyLimits, drain, full, read};
 use crate::sigv4::{Identity, Verifier};
 use error::ApiError;
+use format::Format;
 use quota::{ReadQuotas, Scalings};
 
 /// The longest request that is read, in bytes: 5 MiB of records in base64, their keys, and JSON around them.
@@ -45,8 +49,6 @@ pub const MAX_REQUEST_BYTES: usize = 8 << 20;
 const TARGET_PREFIX: &str = "Kinesis_20131202.";
 /// The service that callers sign for.
 const SERVICE: &str = "kinesis";
-const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
-const CBOR_CONTENT_TYPE: &str = "application/x-amz-cbor-1.1";
 
 /// Operations of Kinesis that are built.
 const BUILT: [&str; 15] = [
@@ -110,13 +112,13 @@ impl Kinesis {
         Kinesis { broker, verifier, body, reads: ReadQuotas::default(), scalings: Scalings::default() }
     }
 
-    async fn outcome(&self, head: &Parts, body: &mut Body) -> Result<Vec<u8>, ApiError> {
-        check_envelope(head)?;
+    async fn outcome(&self, head: &Parts, format: Format, body: &mut Body) -> Result<Vec<u8>, ApiError> {
         let claim = self.verifier.begin(head, SERVICE, self.broker.now_ms())?;
         let held = read(body, &self.body).await?;
         let caller = claim.finish(head, &held.bytes)?;
         let call = Call {
             kinesis: self,
+            format,
             account: Account::of_namespace(&caller.namespace),
             now_ms: self.broker.now_ms(),
             caller,
@@ -125,22 +127,12 @@ impl Kinesis {
     }
 }
 
-/// What holds for every operation: it is a POST of JSON to `/`.
-fn check_envelope(head: &Parts) -> Result<(), ApiError> {
+/// What holds for every operation: it is a POST to `/`, in one of two forms.
+fn check_envelope(head: &Parts) -> Result<Format, ApiError> {
     if head.method != Method::POST || head.uri.path() != "/" {
         return Err(ApiError::unknown_operation("Kinesis takes POST requests to / only."));
     }
-    let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = content_type.unwrap_or("").split(';').next().unwrap_or("").trim();
-    if essence.eq_ignore_ascii_case(CONTENT_TYPE) {
-        return Ok(());
-    }
-    if essence.eq_ignore_ascii_case(CBOR_CONTENT_TYPE) {
-        return Err(ApiError::not_built(
-            "CBOR (the AWS SDK for Java switches to JSON with CBOR_ENABLED=false or -Daws.cborEnabled=false)",
-        ));
-    }
-    Err(ApiError::unknown_operation(format!("Content-Type has to be {CONTENT_TYPE}.")))
+    Format::of(head)
 }
 
 fn operation(head: &Parts) -> Result<&str, ApiError> {
@@ -168,24 +160,29 @@ impl Api for Kinesis {
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let began = Instant::now();
         let (head, mut body) = request.into_parts();
-        let outcome = self.outcome(&head, &mut body).await;
+        let envelope = check_envelope(&head);
+        let format = envelope.clone().unwrap_or(Format::Json);
+        let outcome = match envelope {
+            Ok(format) => self.outcome(&head, format, &mut body).await,
+            Err(error) => Err(error),
+        };
         let error = outcome.as_ref().err().map(|error| error.name);
         self.broker.metrics().request(built(&head), error, began.elapsed());
         match outcome {
-            Ok(bytes) => response(StatusCode::OK, bytes),
+            Ok(bytes) => response(StatusCode::OK, format, bytes),
             Err(error) => {
                 if error.status != StatusCode::REQUEST_TIMEOUT {
                     drain(&mut body, &self.body).await;
                 }
                 tracing::debug!(error = error.name, message = error.message, "a request was refused");
-                response(error.status, error.body())
+                response(error.status, format, error.body(format))
             }
         }
     }
 }
 
 /// An answer with the headers that each one has.
-fn response(status: StatusCode, bytes: Vec<u8>) -> Response<Body> {
+fn response(status: StatusCode, format: Format, bytes: Vec<u8>) -> Response<Body> {
     let value = |text: String| HeaderValue::from_str(&text).expect("ids and numbers are ASCII");
     let random: [u8; 64] = rand::random();
     let (request_id, extended_id) = random.split_at(16);
@@ -193,7 +190,7 @@ fn response(status: StatusCode, bytes: Vec<u8>) -> Response<Body> {
     let mut answer = Response::new(full(Bytes::from(bytes)));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+    headers.insert(header::CONTENT_TYPE, format.content_type());
     headers.insert("x-amzn-requestid", value(uuid(request_id)));
     headers.insert("x-amz-id-2", value(STANDARD.encode_to_string(extended_id)));
     headers.insert("x-amz-crc32", HeaderValue::from(crc));
@@ -216,6 +213,8 @@ fn uuid(random: &[u8]) -> String {
 /// One authenticated request.
 struct Call<'a> {
     kinesis: &'a Kinesis,
+    /// How it is written, and its answer.
+    format: Format,
     caller: Identity,
     account: Account,
     /// When the request's body was there, in Unix milliseconds.
@@ -299,14 +298,6 @@ impl Call<'_> {
     }
 }
 
-/// An answer's body.
-fn json<T: serde::Serialize>(output: &T) -> Result<Vec<u8>, ApiError> {
-    serde_json::to_vec(output).map_err(|error| {
-        tracing::error!(%error, "an answer can't be written");
-        ApiError::internal()
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,18 +307,13 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_json_posts_to_the_root() {
-        let json =
-            |r: http::request::Builder| r.header("content-type", "application/x-amz-json-1.1; charset=utf-8");
-        assert_eq!(check_envelope(&head(json)), Ok(()));
+    fn requests_are_posts_to_the_root() {
+        let json = |r: http::request::Builder| r.header("content-type", "application/x-amz-json-1.1");
+        assert_eq!(check_envelope(&head(json)), Ok(Format::Json));
         let name = |head: Parts| check_envelope(&head).unwrap_err().name;
         assert_eq!(name(head(|r| json(r).method("GET"))), "UnknownOperationException");
         assert_eq!(name(head(|r| json(r).uri("/a"))), "UnknownOperationException");
         assert_eq!(name(head(|r| r)), "UnknownOperationException");
-        assert_eq!(
-            name(head(|r| r.header("content-type", "application/x-amz-cbor-1.1"))),
-            "NotImplementedException"
-        );
     }
 
     #[test]
@@ -342,7 +328,7 @@ mod tests {
 
     #[test]
     fn every_answer_has_kinesis_headers() {
-        let answer = response(StatusCode::OK, b"123456789".to_vec());
+        let answer = response(StatusCode::OK, Format::Json, b"123456789".to_vec());
         let header = |name: &str| answer.headers()[name].to_str().unwrap();
         let groups: Vec<usize> = header("x-amzn-requestid").split('-').map(str::len).collect();
         assert_eq!(groups, [8, 4, 4, 4, 12]);

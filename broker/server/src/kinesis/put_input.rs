@@ -1,12 +1,11 @@
 //! The input of `PutRecord` and `PutRecords`: the path that most requests take.
 //!
-//! A batch's texts are borrowed from the request's body. Keys and decoded data then lie side by side in one
+//! A batch's texts and blobs are borrowed from the request's body. Keys and decoded data then lie side by side in one
 //! buffer that all records of the request share, so that the body itself can be given up.
 
 use std::fmt;
 use std::ops::Range;
 
-use base64_simd::STANDARD;
 use bytes::Bytes;
 use millrace_core::{HashKey, Record};
 use serde::Deserialize;
@@ -14,7 +13,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::check::{self, Checks};
 use super::error::ApiError;
-use super::input::{Text, as_str};
+use super::input::{Blob, Text, as_str};
 
 /// The most records of one request (Kinesis API, `PutRecords`).
 pub(super) const MAX_RECORDS: usize = 500;
@@ -27,7 +26,7 @@ pub(super) const MAX_REQUEST_DATA_BYTES: usize = 5 << 20;
 #[serde(rename_all = "PascalCase")]
 pub(super) struct PutRecordInput<'a> {
     #[serde(borrow)]
-    pub(super) data: Option<Text<'a>>,
+    pub(super) data: Option<Blob<'a>>,
     #[serde(borrow)]
     pub(super) explicit_hash_key: Option<Text<'a>>,
     #[serde(borrow)]
@@ -63,7 +62,7 @@ pub(super) struct Entries<'a> {
 
 #[derive(Debug, Default)]
 pub(super) struct Entry<'a> {
-    data: Option<Text<'a>>,
+    data: Option<Blob<'a>>,
     explicit_hash_key: Option<Text<'a>>,
     partition_key: Option<Text<'a>>,
 }
@@ -125,9 +124,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entry<'a> {
 impl PutRecordInput<'_> {
     /// The one record, if the request is as it should be.
     pub(super) fn record(&self) -> Result<Record, ApiError> {
-        let texts = [self.data.as_ref(), self.partition_key.as_ref()];
-        let mut gathering = Gathering::with_room_for(texts.into_iter().flatten(), 1);
-        let (data, key) = (as_str(&self.data), as_str(&self.partition_key));
+        let (data, key) = (self.data.as_ref(), as_str(&self.partition_key));
+        let mut gathering = Gathering::with_room(written_len(data, key), 1);
         gathering.add(None, data, key, as_str(&self.explicit_hash_key))?;
         let checks = &mut gathering.checks;
         let ordering = as_str(&self.sequence_number_for_ordering);
@@ -142,10 +140,11 @@ impl PutRecordsInput<'_> {
     pub(super) fn records(&self) -> Result<Vec<Record>, ApiError> {
         let none = Entries::default();
         let Entries { entries, surplus } = self.records.as_ref().unwrap_or(&none);
-        let texts = entries.iter().flat_map(|entry| [entry.data.as_ref(), entry.partition_key.as_ref()]);
-        let mut gathering = Gathering::with_room_for(texts.flatten(), entries.len());
+        let written =
+            entries.iter().map(|entry| written_len(entry.data.as_ref(), as_str(&entry.partition_key)));
+        let mut gathering = Gathering::with_room(written.sum(), entries.len());
         for (index, entry) in entries.iter().enumerate() {
-            let (data, key) = (as_str(&entry.data), as_str(&entry.partition_key));
+            let (data, key) = (entry.data.as_ref(), as_str(&entry.partition_key));
             gathering.add(Some(index), data, key, as_str(&entry.explicit_hash_key))?;
         }
         let checks = &mut gathering.checks;
@@ -158,6 +157,11 @@ impl PutRecordsInput<'_> {
         checks.stream(as_str(&self.stream_name), as_str(&self.stream_arn));
         gathering.finish()
     }
+}
+
+/// What a record's data and key take in the body.
+fn written_len(data: Option<&Blob<'_>>, key: Option<&str>) -> usize {
+    data.map_or(0, Blob::written_len) + key.map_or(0, str::len)
 }
 
 /// Decodes records into one buffer and checks them on the way.
@@ -177,9 +181,8 @@ struct Span {
 }
 
 impl Gathering {
-    /// Takes `records` records whose keys and encoded data are `texts`, without growing.
-    fn with_room_for<'a>(texts: impl Iterator<Item = &'a Text<'a>>, records: usize) -> Gathering {
-        let room = texts.map(|text| text.as_str().len()).sum();
+    /// Takes `records` records whose keys and data are `room` bytes in the body, without growing.
+    fn with_room(room: usize, records: usize) -> Gathering {
         Gathering {
             buffer: Vec::with_capacity(room),
             spans: Vec::with_capacity(records),
@@ -191,16 +194,16 @@ impl Gathering {
     fn add(
         &mut self,
         index: Option<usize>,
-        data: Option<&str>,
+        data: Option<&Blob<'_>>,
         key: Option<&str>,
         hash_key: Option<&str>,
     ) -> Result<(), ApiError> {
         let key_at = self.buffer.len();
         self.buffer.extend_from_slice(key.unwrap_or("").as_bytes());
         let data_at = self.buffer.len();
-        STANDARD.decode_append(data.unwrap_or(""), &mut self.buffer).map_err(|_| {
-            ApiError::serialization("The data of a record can not be converted to a Blob: it is not base64.")
-        })?;
+        if let Some(data) = data {
+            data.decode_to(&mut self.buffer)?;
+        }
         let end = self.buffer.len();
         let span = |hash_key| Span { key: key_at..data_at, data: data_at..end, hash_key };
         let key_is_fine = key.is_some_and(|key| (1..=check::PARTITION_KEY.max).contains(&key.len()));
@@ -267,11 +270,12 @@ impl Gathering {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kinesis::input::parse;
+    use crate::kinesis::format::Format;
+    use base64_simd::STANDARD;
     use serde_json::{Value, json};
 
     fn records(input: &Value) -> Result<Vec<Record>, ApiError> {
-        parse::<PutRecordsInput<'_>>(input.to_string().as_bytes())?.records()
+        Format::Json.read::<PutRecordsInput<'_>>(input.to_string().as_bytes())?.records()
     }
 
     fn record(data_bytes: usize, key: &str) -> Value {
@@ -297,6 +301,25 @@ mod tests {
         let keys: Vec<&[u8]> = records.iter().map(|record| &record.partition_key[..]).collect();
         assert_eq!(keys, [b"k1".as_slice(), b"k/2", "ä".as_bytes()]);
         assert_eq!(records[1].explicit_hash_key, Some(HashKey::MAX));
+    }
+
+    #[test]
+    fn a_batch_in_cbor_is_the_same_without_base64() {
+        #[derive(serde::Serialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Entry {
+            data: Bytes,
+            partition_key: &'static str,
+        }
+        let entry = |data: &'static [u8], partition_key| Entry { data: data.into(), partition_key };
+        let body =
+            std::collections::BTreeMap::from([("Records", [entry(b"a", "k1"), entry(b"\xff\0", "ä")])]);
+        let body = Format::Cbor.write(&body).unwrap();
+        let input: PutRecordsInput<'_> = Format::Cbor.read(&body).unwrap();
+        let entries = &input.records.as_ref().unwrap().entries;
+        assert!(matches!(entries[0].data, Some(Blob::Bytes(std::borrow::Cow::Borrowed(b"a")))));
+        let records = input.records().unwrap();
+        assert_eq!((&records[1].data[..], &records[1].partition_key[..]), (&b"\xff\0"[..], "ä".as_bytes()));
     }
 
     #[test]
@@ -382,7 +405,7 @@ mod tests {
     fn a_single_record_is_checked_in_the_same_way() {
         let put = |input: Value| {
             let body = input.to_string();
-            parse::<PutRecordInput<'_>>(body.as_bytes()).and_then(|input| input.record())
+            Format::Json.read::<PutRecordInput<'_>>(body.as_bytes()).and_then(|input| input.record())
         };
         let good =
             json!({"StreamName": "s", "Data": "YQ==", "PartitionKey": "k", "SequenceNumberForOrdering": "0"});

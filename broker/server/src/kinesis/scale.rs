@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::check::{self, Checks};
 use super::describe::status;
 use super::error::ApiError;
-use super::input::{Text, as_str, parse};
+use super::input::{Text, as_str};
 use super::shards::shard_id;
-use super::{Account, Call, json};
+use super::{Account, Call};
 use crate::broker::{ControlError, Stream};
 
 #[derive(Debug, Deserialize)]
@@ -52,7 +52,7 @@ struct UpdateShardCountInput<'a> {
 }
 
 pub(super) async fn split_shard(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>, ApiError> {
-    let input: SplitShardInput<'_> = parse(body)?;
+    let input: SplitShardInput<'_> = call.format.read(body)?;
     let mut checks = Checks::default();
     checks.required("newStartingHashKey", input.new_starting_hash_key.as_ref());
     checks.text("newStartingHashKey", as_str(&input.new_starting_hash_key), check::HASH_KEY);
@@ -68,7 +68,7 @@ pub(super) async fn split_shard(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>,
 }
 
 pub(super) async fn merge_shards(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>, ApiError> {
-    let input: MergeShardsInput<'_> = parse(body)?;
+    let input: MergeShardsInput<'_> = call.format.read(body)?;
     let mut checks = Checks::default();
     checks.required("adjacentShardToMerge", input.adjacent_shard_to_merge.as_ref());
     checks.text("adjacentShardToMerge", as_str(&input.adjacent_shard_to_merge), check::SHARD_ID);
@@ -181,7 +181,7 @@ pub(super) async fn update_shard_count(call: &Call<'_>, body: &[u8]) -> Result<V
         current_shard_count: usize,
         target_shard_count: u32,
     }
-    let input: UpdateShardCountInput<'_> = parse(body)?;
+    let input: UpdateShardCountInput<'_> = call.format.read(body)?;
     let mut checks = Checks::default();
     checks.required("scalingType", input.scaling_type.as_ref());
     checks.one_of("scalingType", as_str(&input.scaling_type), &["UNIFORM_SCALING"]);
@@ -205,7 +205,7 @@ pub(super) async fn update_shard_count(call: &Call<'_>, body: &[u8]) -> Result<V
         config.rescale = true;
     })
     .await?;
-    json(&Output {
+    call.format.write(&Output {
         stream_name: &stream.name,
         stream_arn: call.stream_arn(&stream.name),
         current_shard_count: open,

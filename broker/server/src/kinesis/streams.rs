@@ -7,11 +7,11 @@ use minicbor::{Decode, Encode};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
+use super::Call;
 use super::check::{self, Checks};
-use super::describe::{Seconds, StreamModeDetails, status};
+use super::describe::{StreamModeDetails, status};
 use super::error::ApiError;
-use super::input::{Text, as_str, parse};
-use super::{Call, json};
+use super::input::{Text, Timestamp, as_str};
 
 /// The most streams of one answer, and how many there are if the caller does not say (Kinesis API,
 /// `ListStreams`).
@@ -91,7 +91,7 @@ impl CreateStreamInput<'_> {
 }
 
 pub(super) async fn create_stream(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>, ApiError> {
-    let input: CreateStreamInput<'_> = parse(body)?;
+    let input: CreateStreamInput<'_> = call.format.read(body)?;
     let config = input.config()?;
     let name = as_str(&input.stream_name).unwrap_or_default();
     let created = call.broker().create_stream(call.namespace(), name, config).await;
@@ -109,7 +109,7 @@ pub(super) async fn delete_stream(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8
         #[serde(borrow)]
         stream_name: Option<Text<'a>>,
     }
-    let input: Input<'_> = parse(body)?;
+    let input: Input<'_> = call.format.read(body)?;
     let mut checks = Checks::default();
     checks.stream(as_str(&input.stream_name), as_str(&input.stream_arn));
     checks.finish()?;
@@ -147,7 +147,7 @@ struct Summary<'a> {
     stream_arn: String,
     stream_status: &'static str,
     stream_mode_details: StreamModeDetails,
-    stream_creation_timestamp: Seconds,
+    stream_creation_timestamp: Timestamp,
 }
 
 /// Where a list goes on.
@@ -161,7 +161,7 @@ struct Continuation<'a> {
 }
 
 pub(super) fn list_streams(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>, ApiError> {
-    let input: ListStreamsInput<'_> = parse(body)?;
+    let input: ListStreamsInput<'_> = call.format.read(body)?;
     let mut checks = Checks::default();
     let after = as_str(&input.exclusive_start_stream_name);
     checks.text("exclusiveStartStreamName", after, check::STREAM_NAME);
@@ -203,20 +203,21 @@ pub(super) fn list_streams(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>, ApiE
         stream_arn: call.stream_arn(&stream.name),
         stream_status: status(stream),
         stream_mode_details: stream.entry.config.mode.into(),
-        stream_creation_timestamp: Seconds(stream.entry.created_ms),
+        stream_creation_timestamp: Timestamp { ms: stream.entry.created_ms },
     });
     let stream_summaries = summaries.collect();
     let stream_names = streams.iter().map(|stream| stream.name.as_str()).collect();
-    json(&ListStreamsOutput { stream_names, has_more_streams, next_token, stream_summaries })
+    call.format.write(&ListStreamsOutput { stream_names, has_more_streams, next_token, stream_summaries })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kinesis::format::Format;
     use serde_json::{Value, json};
 
     fn config(input: &Value) -> Result<StreamConfig, ApiError> {
-        parse::<CreateStreamInput<'_>>(input.to_string().as_bytes())?.config()
+        Format::Json.read::<CreateStreamInput<'_>>(input.to_string().as_bytes())?.config()
     }
 
     #[test]

@@ -31,6 +31,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const REGION: &str = "eu-central-1";
+pub(crate) const JSON: &str = "application/x-amz-json-1.1";
+pub(crate) const CBOR: &str = "application/x-amz-cbor-1.1";
 
 /// The system's clock, and how far a test has put it on.
 #[derive(Default)]
@@ -103,9 +105,13 @@ impl Answer {
         Answer { status: head.status.as_u16(), headers: head.headers, body }
     }
 
+    /// The body as a value, whichever of the two forms it has.
     pub(crate) fn json(&self) -> Value {
         if self.body.is_empty() {
             return Value::Null;
+        }
+        if self.headers["content-type"] == CBOR {
+            return minicbor_serde::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"));
         }
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
@@ -237,12 +243,20 @@ impl Api {
 
     /// The request that an SDK would send.
     pub(crate) fn request(&self, namespace: &str, operation: &str, body: &[u8]) -> Request<Full<Bytes>> {
+        self.request_of(JSON, namespace, operation, body)
+    }
+
+    /// The request that an SDK would send in this form.
+    pub(crate) fn request_of(
+        &self,
+        content_type: &str,
+        namespace: &str,
+        operation: &str,
+        body: &[u8],
+    ) -> Request<Full<Bytes>> {
         let target = format!("Kinesis_20131202.{operation}");
-        let headers = [
-            ("host", self.address.as_str()),
-            ("content-type", "application/x-amz-json-1.1"),
-            ("x-amz-target", &target),
-        ];
+        let headers =
+            [("host", self.address.as_str()), ("content-type", content_type), ("x-amz-target", &target)];
         let identity = SignerCredentials::new(namespace, secret(namespace), None, None, "test").into();
         let params = v4::SigningParams::builder()
             .identity(&identity)

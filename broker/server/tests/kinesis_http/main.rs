@@ -1,6 +1,7 @@
 //! The Kinesis API over real HTTP, on a broker whose log is in memory.
 
 mod api;
+mod cbor;
 mod connections;
 mod declared;
 mod lists;
