@@ -70,6 +70,10 @@ fn a_spec_that_no_rule_has_seen_is_refused_in_a_sentence() {
     assert!(
         with(|spec| spec.quota = ByteQuantity::new("much")).starts_with("spec.quota: \"much\" is no amount")
     );
+    assert_eq!(
+        with(|spec| spec.max_record_size = ByteQuantity::new("11Mi")),
+        "spec.maxRecordSize: 11534336 bytes is no size of a record: write 1Mi to 10Mi"
+    );
     assert!(
         with(|spec| spec.retention = Retention::new("7d"))
             .starts_with("spec.retention: \"7d\" is no duration")
@@ -160,5 +164,16 @@ fn a_shards_target_lies_within_what_a_shard_can_do() {
     for bad in ["1023", "2Gi"] {
         let said = refused(json!({ "capacity": { "targetPerShard": { "bytesPerSecond": bad } } }));
         assert!(said.starts_with("spec.capacity.targetPerShard.bytesPerSecond: write whole bytes"), "{said}");
+    }
+}
+
+#[test]
+fn a_record_has_a_mebibyte_to_ten() {
+    for bad in [json!("1023Ki"), json!("10241Ki"), json!(1), json!("1.5")] {
+        let said = refused(json!({ "maxRecordSize": bad }));
+        assert_eq!(said, "spec.maxRecordSize: write whole bytes of 1Mi to 10Mi, such as 1Mi");
+    }
+    for good in [json!("1Mi"), json!("10Mi"), json!("1500Ki"), json!(2_000_000)] {
+        stored(json!({ "maxRecordSize": good }));
     }
 }

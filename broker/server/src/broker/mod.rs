@@ -9,8 +9,8 @@ use millrace_core::beat::Beat;
 use millrace_core::plan::{Action, PlanError};
 use millrace_core::token::TokenKey;
 use millrace_core::{
-    BrokerId, ClosedShard, DataId, HashRange, Lane, OpenShard, Position, Record, SequenceNumber, ShardId,
-    ShardMap, StoredRecord, StreamConfig, StreamEntry,
+    AccountSettings, BrokerId, ClosedShard, DataId, HashRange, Lane, OpenShard, Position, Record,
+    SequenceNumber, ShardId, ShardMap, StoredRecord, StreamAttributes, StreamConfig, StreamEntry,
 };
 use millrace_log::{Heartbeats, Kv, Log, ShardAddress};
 use parking_lot::{Mutex, RwLock};
@@ -32,6 +32,7 @@ pub use members::Member;
 pub use peers::{NoPeers, PeerError, Peers};
 pub use settings::Settings;
 
+mod attributes;
 mod beats;
 mod catalog;
 mod changes;
@@ -65,6 +66,15 @@ pub struct Stream {
     pub entry: StreamEntry,
     /// Its open shards and reshards; `None` until they are made.
     pub map: Option<Arc<ShardMap>>,
+    /// What its users keep of it.
+    pub attributes: Arc<StreamAttributes>,
+}
+
+impl Stream {
+    /// Whether its records are said to be encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.attributes.encryption_key.is_some()
+    }
 }
 
 /// Where a record came to lie.
@@ -473,14 +483,43 @@ impl Broker {
     }
 
     /// Makes a stream. It is `Creating` when this returns, and becomes `Active` soon after. If the data of a
-    /// stream of this name was kept, that stream comes back with this configuration.
+    /// stream of this name was kept, that stream comes back with this configuration, and with its consumers.
     pub async fn create_stream(
         &self,
         namespace: &str,
         name: &str,
         config: StreamConfig,
+        attributes: StreamAttributes,
     ) -> Result<(), ControlError> {
-        self.inner.create_stream(namespace, name, config).await
+        self.inner.create_stream(namespace, name, config, attributes).await
+    }
+
+    /// What users keep of a stream, as it is now: [`Stream::attributes`] may be a moment old.
+    pub async fn attributes(&self, stream: &Stream) -> Result<Arc<StreamAttributes>, ControlError> {
+        self.inner.attributes(stream).await
+    }
+
+    /// Changes what users keep of a stream, unless `change` refuses (it may be called more than once).
+    pub async fn change_attributes<T, E>(
+        &self,
+        stream: &Stream,
+        change: impl Fn(&mut StreamAttributes) -> Result<T, E> + Send + Sync,
+    ) -> Result<Result<T, E>, ControlError> {
+        self.inner.change_attributes(stream, change).await
+    }
+
+    /// The settings of the account that a namespace is.
+    pub async fn account_settings(&self, namespace: &str) -> Result<AccountSettings, ControlError> {
+        self.inner.account_settings(namespace).await
+    }
+
+    /// Changes the settings of an account to what `change` makes of them (it may be called more than once).
+    pub async fn change_account_settings(
+        &self,
+        namespace: &str,
+        change: impl Fn(&mut AccountSettings) + Send + Sync,
+    ) -> Result<AccountSettings, ControlError> {
+        self.inner.change_account_settings(namespace, change).await
     }
 
     /// Removes a stream and its data. It is `Deleting` when this returns, and is gone soon after.

@@ -1,5 +1,7 @@
 //! `DescribeStream`, `DescribeStreamSummary`.
 
+use std::collections::BTreeSet;
+
 use millrace_core::{CapacityMode, StreamState};
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +9,7 @@ use super::Call;
 use super::check::{self, Checks};
 use super::error::ApiError;
 use super::input::{Text, Timestamp, as_str};
+use super::mode::{WarmThroughput, strategy};
 use super::shards::{ShardForm, shard_id};
 use crate::broker::Stream;
 
@@ -53,6 +56,11 @@ pub(super) fn has_data(stream: &Stream) -> bool {
     matches!(status(stream), "ACTIVE" | "UPDATING")
 }
 
+/// How many shards of the stream take records.
+pub(super) fn open_shards(stream: &Stream) -> usize {
+    stream.map.as_ref().filter(|_| has_data(stream)).map_or(0, |map| map.open.len())
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct DescribeStreamInput<'a> {
@@ -76,8 +84,10 @@ struct Description<'a> {
     stream_mode_details: StreamModeDetails,
     retention_period_hours: u64,
     stream_creation_timestamp: Timestamp,
-    enhanced_monitoring: [EnhancedMetrics; 1],
+    enhanced_monitoring: [EnhancedMetrics<'a>; 1],
     encryption_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<&'a str>,
     #[serde(flatten)]
     rest: Rest,
 }
@@ -89,17 +99,27 @@ enum Rest {
     #[serde(rename_all = "PascalCase")]
     Shards { shards: Vec<ShardForm>, has_more_shards: bool },
     #[serde(rename_all = "PascalCase")]
-    Counts { open_shard_count: usize, consumer_count: usize },
+    Summary {
+        open_shard_count: usize,
+        consumer_count: usize,
+        #[serde(rename = "MaxRecordSizeInKiB")]
+        max_record_size_in_kib: u32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        warm_throughput: Option<WarmThroughput>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        record_distribution_strategy: Option<&'static str>,
+    },
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct EnhancedMetrics {
-    shard_level_metrics: [&'static str; 0],
+struct EnhancedMetrics<'a> {
+    shard_level_metrics: &'a BTreeSet<String>,
 }
 
 fn description<'a>(call: &Call<'_>, stream: &'a Stream, rest: Rest) -> Description<'a> {
-    let config = &stream.entry.config;
+    let (config, attributes) = (&stream.entry.config, &stream.attributes);
+    let key_id = attributes.encryption_key.as_deref();
     Description {
         stream_name: &stream.name,
         stream_arn: call.stream_arn(&stream.name),
@@ -107,8 +127,9 @@ fn description<'a>(call: &Call<'_>, stream: &'a Stream, rest: Rest) -> Descripti
         stream_mode_details: config.mode.into(),
         retention_period_hours: config.retention_s.div_ceil(3_600),
         stream_creation_timestamp: Timestamp { ms: stream.entry.created_ms },
-        enhanced_monitoring: Default::default(),
-        encryption_type: "NONE",
+        enhanced_monitoring: [EnhancedMetrics { shard_level_metrics: &attributes.monitored }],
+        encryption_type: if key_id.is_some() { "KMS" } else { "NONE" },
+        key_id,
         rest,
     }
 }
@@ -158,8 +179,14 @@ pub(super) async fn describe_stream_summary(call: &Call<'_>, body: &[u8]) -> Res
     checks.stream(as_str(&input.stream_name), as_str(&input.stream_arn));
     checks.finish()?;
     let stream = call.stream(as_str(&input.stream_name), as_str(&input.stream_arn))?;
-    let open_shard_count = stream.map.as_ref().filter(|_| has_data(&stream)).map_or(0, |map| map.open.len());
-    let rest = Rest::Counts { open_shard_count, consumer_count: 0 };
+    let on_demand = stream.entry.config.mode == CapacityMode::OnDemand;
+    let rest = Rest::Summary {
+        open_shard_count: open_shards(&stream),
+        consumer_count: stream.attributes.consumers.len(),
+        max_record_size_in_kib: stream.entry.config.max_record.kib(),
+        warm_throughput: WarmThroughput::of(&stream).filter(|_| on_demand),
+        record_distribution_strategy: on_demand.then(|| strategy(stream.attributes.distribution)),
+    };
     call.format.write(&Output { stream_description_summary: description(call, &stream, rest) })
 }
 
@@ -173,7 +200,13 @@ pub(super) mod tests {
     pub(in crate::kinesis) fn stream(state: StreamState, map: Option<ShardMap>) -> Stream {
         let config = StreamConfig { mode: CapacityMode::Provisioned, shards: 2, ..StreamConfig::default() };
         let entry = StreamEntry { data: DataId::from_random(1), state, created_ms: 0, config };
-        Stream { namespace: "default".into(), name: "s".into(), entry, map: map.map(Arc::new) }
+        Stream {
+            namespace: "default".into(),
+            name: "s".into(),
+            entry,
+            map: map.map(Arc::new),
+            attributes: Arc::default(),
+        }
     }
 
     #[test]

@@ -73,6 +73,14 @@ impl ApiError {
         ApiError::client(RATE_EXCEEDED, message)
     }
 
+    /// The request would have succeeded, and was made only to find that out.
+    pub(super) fn dry_run() -> ApiError {
+        ApiError::client(
+            "DryRunOperationException",
+            "The request was rejected because the DryRun parameter was specified.",
+        )
+    }
+
     /// An operation of Kinesis that this version does not have. Not one of Kinesis' errors: to answer with one
     /// of those would be untrue. Client libraries do not try again on 501.
     pub(super) fn not_built(what: &str) -> ApiError {

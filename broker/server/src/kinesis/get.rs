@@ -32,6 +32,7 @@ const ANSWER_BYTES: usize = 512;
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct GetRecordsInput<'a> {
+    dry_run: Option<bool>,
     limit: Option<i64>,
     #[serde(borrow)]
     shard_iterator: Option<Text<'a>>,
@@ -68,6 +69,7 @@ pub(super) async fn get_records(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>,
     if !has_data(&stream) {
         return Err(ApiError::no_stream(&stream.name, &call.account));
     }
+    call.check_dry_run(input.dry_run)?;
     let metered = is_metered(&stream);
     let reads = &call.kinesis.reads;
     if metered && !reads.admit(&iterator.data, iterator.shard, call.now_ms) {
@@ -90,7 +92,7 @@ pub(super) async fn get_records(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>,
         let next = ShardIterator { next, not_before_ms, ..iterator };
         next.seal(key, broker.now_ms() + ITERATOR_MS)
     });
-    write(call.format, &batch, next.as_deref())
+    write(call.format, &batch, next.as_deref(), stream.is_encrypted())
 }
 
 /// Whether the stream's readers are held to Kinesis' quotas.
@@ -117,12 +119,17 @@ fn long_format(ms: i64) -> String {
     time.strftime("%a %b %d %H:%M:%S UTC %Y").to_string()
 }
 
-fn write(format: Format, batch: &ReadBatch, next: Option<&str>) -> Result<Vec<u8>, ApiError> {
+fn write(
+    format: Format,
+    batch: &ReadBatch,
+    next: Option<&str>,
+    encrypted: bool,
+) -> Result<Vec<u8>, ApiError> {
     let room = records::room(format, &batch.records) + ANSWER_BYTES;
     let mut out = Vec::with_capacity(room);
     let written = match format {
-        Format::Json => json_answer(&mut out, batch, next).map_err(|error| error.to_string()),
-        Format::Cbor => cbor_answer(&mut out, batch, next).map_err(|error| error.to_string()),
+        Format::Json => json_answer(&mut out, batch, next, encrypted).map_err(|error| error.to_string()),
+        Format::Cbor => cbor_answer(&mut out, batch, next, encrypted).map_err(|error| error.to_string()),
     };
     written.map_err(|error| {
         tracing::error!(error, "an answer can't be written");
@@ -131,7 +138,7 @@ fn write(format: Format, batch: &ReadBatch, next: Option<&str>) -> Result<Vec<u8
     Ok(out)
 }
 
-fn json_answer(out: &mut Vec<u8>, batch: &ReadBatch, next: Option<&str>) -> io::Result<()> {
+fn json_answer(out: &mut Vec<u8>, batch: &ReadBatch, next: Option<&str>, encrypted: bool) -> io::Result<()> {
     write!(out, r#"{{"MillisBehindLatest":{},"NextShardIterator":"#, batch.millis_behind.max(0))?;
     match next {
         Some(text) => write!(out, r#""{text}""#)?,
@@ -142,7 +149,7 @@ fn json_answer(out: &mut Vec<u8>, batch: &ReadBatch, next: Option<&str>) -> io::
         serde_json::to_writer(&mut *out, &children(batch))?;
     }
     out.extend_from_slice(br#","Records":"#);
-    records::json(out, &batch.records)?;
+    records::json(out, &batch.records, encrypted)?;
     out.push(b'}');
     Ok(())
 }
@@ -151,6 +158,7 @@ fn cbor_answer(
     out: &mut Vec<u8>,
     batch: &ReadBatch,
     next: Option<&str>,
+    encrypted: bool,
 ) -> Result<(), EncodeError<Infallible>> {
     let mut map = Encoder::new(out);
     map.map(3 + u64::from(!batch.children.is_empty()))?;
@@ -164,7 +172,7 @@ fn cbor_answer(
         children(batch).serialize(&mut minicbor_serde::Serializer::new(map.writer_mut()))?;
     }
     map.str("Records")?;
-    records::cbor(&mut map, &batch.records)?;
+    records::cbor(&mut map, &batch.records, encrypted)?;
     Ok(())
 }
 
@@ -197,7 +205,7 @@ mod tests {
     #[test]
     fn an_answer_is_json_with_data_in_base64() {
         let answer: Value =
-            serde_json::from_slice(&write(Format::Json, &batch(), Some("AAE")).unwrap()).unwrap();
+            serde_json::from_slice(&write(Format::Json, &batch(), Some("AAE"), false).unwrap()).unwrap();
         let sequence = batch().records[0].0.to_string();
         let record = |key: &str, data: &str| {
             json!({"ApproximateArrivalTimestamp": 1_459_799_926.048, "Data": data, "PartitionKey": key,
@@ -229,7 +237,7 @@ mod tests {
             sequence_number: &'a str,
         }
         let children = vec![open(8, 0, Parents::default())];
-        let answer = write(Format::Cbor, &ReadBatch { children, ..batch() }, None).unwrap();
+        let answer = write(Format::Cbor, &ReadBatch { children, ..batch() }, None, false).unwrap();
         let answer: Answer<'_> = Format::Cbor.read(&answer).unwrap();
         assert_eq!((answer.millis_behind_latest, answer.next_shard_iterator), (17, None));
         assert_eq!(answer.child_shards[0]["ShardId"], "shardId-000000000008");
@@ -240,7 +248,8 @@ mod tests {
             assert_eq!((record.data, record.partition_key), (data, key));
             assert_eq!(record.sequence_number, sequence);
         }
-        let empty = write(Format::Cbor, &ReadBatch { records: Vec::new(), ..batch() }, Some("AAE")).unwrap();
+        let empty =
+            write(Format::Cbor, &ReadBatch { records: Vec::new(), ..batch() }, Some("AAE"), false).unwrap();
         let empty: Value = Format::Cbor.read(&empty).unwrap();
         assert_eq!(empty, json!({"MillisBehindLatest": 17, "NextShardIterator": "AAE", "Records": []}));
     }
@@ -249,7 +258,8 @@ mod tests {
     fn a_shards_end_has_no_iterator_and_names_its_children() {
         let parents = Parents { parent: Some(ShardId(1)), adjacent: Some(ShardId(2)) };
         let batch = ReadBatch { records: Vec::new(), children: vec![open(8, 0, parents)], ..batch() };
-        let answer: Value = serde_json::from_slice(&write(Format::Json, &batch, None).unwrap()).unwrap();
+        let answer: Value =
+            serde_json::from_slice(&write(Format::Json, &batch, None, false).unwrap()).unwrap();
         let expected = json!({"MillisBehindLatest": 17, "NextShardIterator": null, "Records": [], "ChildShards": [{
             "ShardId": "shardId-000000000008",
             "ParentShards": ["shardId-000000000001", "shardId-000000000002"],

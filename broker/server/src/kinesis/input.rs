@@ -15,7 +15,7 @@ use super::error::ApiError;
 const EPOCH_TAG: u64 = 1;
 
 /// A text that lies in the body as it is, unless it had escapes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Text<'a>(Cow<'a, str>);
 
 impl Text<'_> {
@@ -121,6 +121,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Blob<'a> {
 pub(super) struct Timestamp {
     /// In Unix milliseconds.
     pub(super) ms: i64,
+}
+
+impl Timestamp {
+    /// Whether it is another time than `ms`, as far as clients that send whole seconds can say.
+    pub(super) fn is_another_second_than(self, ms: i64) -> bool {
+        self.ms.abs_diff(ms) >= 1_000
+    }
 }
 
 impl<'de> Deserialize<'de> for Timestamp {

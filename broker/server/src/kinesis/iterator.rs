@@ -20,6 +20,7 @@ const TYPES: [&str; 5] =
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct GetShardIteratorInput<'a> {
+    dry_run: Option<bool>,
     #[serde(borrow)]
     shard_id: Option<Text<'a>>,
     #[serde(borrow)]
@@ -100,6 +101,7 @@ pub(super) async fn get_shard_iterator(call: &Call<'_>, body: &[u8]) -> Result<V
     let text = as_str(&input.shard_id).unwrap_or_default();
     let shard = shard_id(text).ok_or_else(|| ApiError::no_such_shard(text, &stream.name, &call.account))?;
     let epoch = epoch(call, &stream, shard).await?;
+    call.check_dry_run(input.dry_run)?;
     let failed = |error| ApiError::of_read(&error, &stream, &call.account);
     let mut not_before_ms = None;
     let next = match start {

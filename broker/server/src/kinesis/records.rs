@@ -1,5 +1,6 @@
 //! Records as readers get them, in the answer to `GetRecords`.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::io::{self, Write};
 
@@ -24,8 +25,12 @@ pub(super) fn room(format: Format, records: &[(SequenceNumber, StoredRecord)]) -
     records.iter().map(|(_, record)| size(record)).sum()
 }
 
-/// Writes records as JSON, their data in base64 right where it belongs.
-pub(super) fn json(out: &mut Vec<u8>, records: &[(SequenceNumber, StoredRecord)]) -> io::Result<()> {
+/// Writes records as JSON, their data in base64 right where it belongs. `encrypted`: whether they are said to be.
+pub(super) fn json(
+    out: &mut Vec<u8>,
+    records: &[(SequenceNumber, StoredRecord)],
+    encrypted: bool,
+) -> io::Result<()> {
     out.push(b'[');
     for (index, (sequence, record)) in records.iter().enumerate() {
         if index > 0 {
@@ -34,8 +39,14 @@ pub(super) fn json(out: &mut Vec<u8>, records: &[(SequenceNumber, StoredRecord)]
         let (seconds, millis) = (record.arrival_ms.max(0) / 1_000, record.arrival_ms.max(0) % 1_000);
         write!(out, r#"{{"ApproximateArrivalTimestamp":{seconds}.{millis:03},"Data":""#)?;
         STANDARD.encode_append(&record.data, out);
-        out.extend_from_slice(br#"","PartitionKey":"#);
-        serde_json::to_writer(&mut *out, &key(record))?;
+        out.push(b'"');
+        if encrypted {
+            out.extend_from_slice(br#","EncryptionType":"KMS""#);
+        }
+        if let Some(key) = key(record) {
+            out.extend_from_slice(br#","PartitionKey":"#);
+            serde_json::to_writer(&mut *out, &key)?;
+        }
         write!(out, r#","SequenceNumber":"{sequence}"}}"#)?;
     }
     out.push(b']');
@@ -46,19 +57,28 @@ pub(super) fn json(out: &mut Vec<u8>, records: &[(SequenceNumber, StoredRecord)]
 pub(super) fn cbor(
     out: &mut Encoder<&mut Vec<u8>>,
     records: &[(SequenceNumber, StoredRecord)],
+    encrypted: bool,
 ) -> Result<(), Error<Infallible>> {
     out.array(records.len() as u64)?;
     for (sequence, record) in records {
-        out.map(4)?;
+        let key = key(record);
+        out.map(3 + u64::from(encrypted) + u64::from(key.is_some()))?;
         out.str("ApproximateArrivalTimestamp")?.tag(IanaTag::Timestamp)?.i64(record.arrival_ms.max(0))?;
         out.str("Data")?.bytes(&record.data)?;
-        out.str("PartitionKey")?.str(&key(record))?;
+        if encrypted {
+            out.str("EncryptionType")?.str("KMS")?;
+        }
+        if let Some(key) = key {
+            out.str("PartitionKey")?.str(&key)?;
+        }
         out.str("SequenceNumber")?.str(&sequence.to_string())?;
     }
     Ok(())
 }
 
-/// A key was checked to be UTF-8 where it came in, and its pack has a checksum.
-fn key(record: &StoredRecord) -> std::borrow::Cow<'_, str> {
-    String::from_utf8_lossy(&record.partition_key)
+/// A record's key; one that was put without has none. It was checked to be UTF-8 where it came in, and its pack has a
+/// checksum.
+fn key(record: &StoredRecord) -> Option<Cow<'_, str>> {
+    let key = &record.partition_key;
+    (!key.is_empty()).then(|| String::from_utf8_lossy(key))
 }

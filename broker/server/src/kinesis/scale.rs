@@ -64,7 +64,7 @@ pub(super) async fn split_shard(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>,
     let shard = named_shard(call, &stream, &input.shard_to_split)?;
     let action =
         split(&stream, shard, as_str(&input.new_starting_hash_key).unwrap_or_default(), &call.account)?;
-    reshard(call, &stream, action, "SplitShard").await
+    reshard(call, &stream, action).await
 }
 
 pub(super) async fn merge_shards(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>, ApiError> {
@@ -79,7 +79,7 @@ pub(super) async fn merge_shards(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>
     let stream = call.stream(as_str(&input.stream_name), as_str(&input.stream_arn))?;
     let shard = named_shard(call, &stream, &input.shard_to_merge)?;
     let adjacent = named_shard(call, &stream, &input.adjacent_shard_to_merge)?;
-    reshard(call, &stream, Action::Merge { shard, adjacent }, "MergeShards").await
+    reshard(call, &stream, Action::Merge { shard, adjacent }).await
 }
 
 /// The shard that a request names, if the stream has or had it.
@@ -121,28 +121,22 @@ fn cut_outside(
     ))
 }
 
-async fn reshard(
-    call: &Call<'_>,
-    stream: &Stream,
-    action: Action,
-    operation: &str,
-) -> Result<Vec<u8>, ApiError> {
-    check_can_scale(stream, operation, &call.account)?;
+async fn reshard(call: &Call<'_>, stream: &Stream, action: Action) -> Result<Vec<u8>, ApiError> {
+    check_can_scale(stream, &call.account)?;
     let planned = call.broker().reshard(stream, &[action]).await;
     planned.map_err(|error| refused(&error, stream, &call.account))?;
     Ok(Vec::new())
 }
 
 /// A stream's shards are changed one step at a time, and by hand only where nobody else does.
-fn check_can_scale(stream: &Stream, operation: &str, account: &Account) -> Result<(), ApiError> {
+fn check_can_scale(stream: &Stream, account: &Account) -> Result<(), ApiError> {
     if status(stream) != "ACTIVE" {
         return Err(ApiError::not_active(&stream.name, account, status(stream)));
     }
     match stream.entry.config.mode {
         CapacityMode::Provisioned => Ok(()),
         CapacityMode::OnDemand => Err(ApiError::validation(format!(
-            "{operation} is for streams in PROVISIONED capacity mode only: the shards of stream {} under account \
-             {account} follow its load.",
+            "Request is invalid. Stream {} under account {account} is in On-Demand mode.",
             stream.name
         ))),
     }
@@ -190,7 +184,7 @@ pub(super) async fn update_shard_count(call: &Call<'_>, body: &[u8]) -> Result<V
     checks.number("targetShardCount", input.target_shard_count, 1, i64::from(i32::MAX));
     checks.finish()?;
     let stream = call.stream(as_str(&input.stream_name), as_str(&input.stream_arn))?;
-    check_can_scale(&stream, "UpdateShardCount", &call.account)?;
+    check_can_scale(&stream, &call.account)?;
     let open = stream.map.as_ref().map_or(0, |map| map.open.len());
     let target = target_count(open, input.target_shard_count.unwrap_or_default())?;
     let counted = stream.entry.config.limits == Limits::Kinesis && open != target as usize;
@@ -279,13 +273,13 @@ mod tests {
     #[test]
     fn only_an_active_provisioned_stream_is_changed_by_hand() {
         let mut stream = stream(StreamState::Active, Some(ShardMap::new(2, 0)));
-        assert_eq!(check_can_scale(&stream, "SplitShard", &account()), Ok(()));
+        assert_eq!(check_can_scale(&stream, &account()), Ok(()));
         stream.entry.config.rescale = true;
-        let error = check_can_scale(&stream, "SplitShard", &account()).unwrap_err();
+        let error = check_can_scale(&stream, &account()).unwrap_err();
         assert_eq!(error.name, "ResourceInUseException");
         assert!(error.message.ends_with("not ACTIVE, instead in state UPDATING"));
         stream.entry.config.mode = CapacityMode::OnDemand;
-        let error = check_can_scale(&stream, "SplitShard", &account()).unwrap_err();
+        let error = check_can_scale(&stream, &account()).unwrap_err();
         assert_eq!(error.name, "ValidationException");
     }
 

@@ -174,8 +174,7 @@ impl ListShardsInput<'_> {
     /// The caller may ask for the stream that was made at a time, not for its successor of the same name.
     fn check_creation(&self, stream: &Stream, call: &Call<'_>) -> Result<(), ApiError> {
         match self.stream_creation_timestamp {
-            // Some clients send whole seconds.
-            Some(at) if at.ms.abs_diff(stream.entry.created_ms) >= 1_000 => {
+            Some(at) if at.is_another_second_than(stream.entry.created_ms) => {
                 Err(ApiError::no_stream(&stream.name, &call.account))
             }
             _ => Ok(()),

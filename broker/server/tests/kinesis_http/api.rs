@@ -130,6 +130,15 @@ impl Api {
     pub(crate) async fn start_with(options: Options) -> Api {
         let clock = Arc::new(TestClock::default());
         let memory = MemoryCluster::new(1, clock.now_ms(), Faults::none());
+        Api::serve(clock, memory, options).await
+    }
+
+    /// Another broker over the same log.
+    pub(crate) async fn another(&self) -> Api {
+        Api::serve(self.clock.clone(), self.memory.clone(), Options::default()).await
+    }
+
+    async fn serve(clock: Arc<TestClock>, memory: MemoryCluster, options: Options) -> Api {
         let connection = Arc::new(memory.connect("broker"));
         let broker = Broker::start(BrokerParts {
             log: connection.clone(),

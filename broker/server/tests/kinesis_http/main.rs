@@ -1,8 +1,10 @@
 //! The Kinesis API over real HTTP, on a broker whose log is in memory.
 
 mod api;
+mod attributes;
 mod cbor;
 mod connections;
+mod consumers;
 mod declared;
 mod lists;
 mod records;
