@@ -42,6 +42,7 @@ mod figures;
 mod history;
 mod limits;
 mod members;
+mod news;
 mod owned;
 mod owner;
 mod peers;
@@ -465,6 +466,12 @@ impl Broker {
         let batch = self.inner.read(stream, shard, wanted).await?;
         self.inner.context.metrics.read(&batch);
         Ok(batch)
+    }
+
+    /// Returns when a reader who has read an open shard up to `from` may find something new: a record, or that the
+    /// shard has ended. May return without.
+    pub async fn await_news(&self, data: &DataId, shard: ShardId, from: Position) {
+        self.inner.await_news(data, shard, from).await;
     }
 
     /// The place after a shard's newest record, from its owner: `LATEST`.

@@ -146,7 +146,7 @@ fn json_answer(out: &mut Vec<u8>, batch: &ReadBatch, next: Option<&str>, encrypt
     }
     if !batch.children.is_empty() {
         out.extend_from_slice(br#","ChildShards":"#);
-        serde_json::to_writer(&mut *out, &children(batch))?;
+        serde_json::to_writer(&mut *out, &ChildForm::of(batch))?;
     }
     out.extend_from_slice(br#","Records":"#);
     records::json(out, &batch.records, encrypted)?;
@@ -169,15 +169,11 @@ fn cbor_answer(
     };
     if !batch.children.is_empty() {
         map.str("ChildShards")?;
-        children(batch).serialize(&mut minicbor_serde::Serializer::new(map.writer_mut()))?;
+        ChildForm::of(batch).serialize(&mut minicbor_serde::Serializer::new(map.writer_mut()))?;
     }
     map.str("Records")?;
     records::cbor(&mut map, &batch.records, encrypted)?;
     Ok(())
-}
-
-fn children(batch: &ReadBatch) -> Vec<ChildForm> {
-    batch.children.iter().map(ChildForm::from).collect()
 }
 
 #[cfg(test)]

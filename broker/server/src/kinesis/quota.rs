@@ -45,8 +45,14 @@ impl Bucket {
         self.level
     }
 
-    fn take(&mut self, amount: f64) {
+    pub(super) fn take(&mut self, amount: f64) {
         self.level -= amount;
+    }
+
+    /// How long until it has no debt.
+    pub(super) fn debt_ms(&mut self, now_ms: i64) -> u64 {
+        let level = self.refill(now_ms);
+        (-level * 1_000.0 / self.per_s).max(0.0).ceil() as u64
     }
 }
 
@@ -157,6 +163,15 @@ mod tests {
         // 2 MiB were there, so 8 MiB have to come in: 4 seconds.
         assert!(!quota.admit(NOW + 4_000));
         assert!(quota.admit(NOW + 4_001));
+    }
+
+    #[test]
+    fn a_debt_is_paid_by_what_comes_in() {
+        let mut bucket = Bucket::new(1_000.0, NOW);
+        bucket.take(1_000.0);
+        assert_eq!(bucket.debt_ms(NOW), 0);
+        bucket.take(500.0);
+        assert_eq!((bucket.debt_ms(NOW), bucket.debt_ms(NOW + 500)), (500, 0));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use aws_sigv4::sign::v4;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -161,11 +162,11 @@ impl Api {
             budget: BodyBudget::new(64 << 20),
         };
         let readiness = Readiness::default();
-        let kinesis = Arc::new(Kinesis::new(broker.clone(), verifier, body));
+        let stop = CancellationToken::new();
+        let kinesis = Arc::new(Kinesis::new(broker.clone(), verifier, body, stop.clone()));
         let router = Arc::new(Router::new(vec![kinesis], readiness.clone()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let stop = CancellationToken::new();
         let served = tokio::spawn(serve(listener, router, options.listener, stop.clone().cancelled_owned()));
         let client = Client::builder(TokioExecutor::new()).build_http();
         let served = Mutex::new(Some(served));
@@ -287,6 +288,11 @@ impl Api {
         let mut request = request.body(Full::new(Bytes::copy_from_slice(body))).unwrap();
         instructions.apply_to_request_http1x(&mut request);
         request
+    }
+
+    /// Sends a request whose answer is not awaited as a whole.
+    pub(crate) async fn begin(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
+        self.client.request(request).await.unwrap()
     }
 
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {

@@ -11,3 +11,4 @@ mod records;
 mod refusals;
 mod reshards;
 mod retained;
+mod subscribe;

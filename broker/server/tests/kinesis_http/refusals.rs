@@ -37,7 +37,6 @@ async fn bad_input_gets_kinesis_own_error_and_changes_nothing() {
     let queue = arn("team-a").replace("stream/", "queue/");
     let cases: Vec<(&str, Value, &str, u16)> = vec![
         ("ListStream", json!({}), "UnknownOperationException", 400),
-        ("SubscribeToShard", json!({}), "NotImplementedException", 501),
         ("PutRecord", json!([]), "SerializationException", 400),
         ("PutRecord", put("not base64", "k"), "SerializationException", 400),
         ("PutRecord", json!({"StreamName": 1}), "SerializationException", 400),
