@@ -8,22 +8,52 @@ use millrace_core::{AccountSettings, DataId, StreamAttributes, StreamState, keys
 use millrace_log::{KvEntry, KvError};
 
 use super::control::unavailable;
-use super::{ControlError, Inner, Stream};
+use super::{Broker, ControlError, Inner, Stream};
 
 /// The most that the attributes of one stream may take, in bytes: fifty long tags and the longest policy leave room
 /// for fifty consumers with a few tags each.
 const MAX_BYTES: usize = 256 << 10;
 
+impl Broker {
+    /// What users keep of a stream, as it is now: [`Stream::attributes`] may be a moment old.
+    pub async fn attributes(&self, stream: &Stream) -> Result<Arc<StreamAttributes>, ControlError> {
+        self.inner.attributes(stream).await
+    }
+
+    /// Changes what users keep of a stream, unless `change` refuses (it may be called more than once).
+    pub async fn change_attributes<T, E>(
+        &self,
+        stream: &Stream,
+        change: impl Fn(&mut StreamAttributes) -> Result<T, E> + Send + Sync,
+    ) -> Result<Result<T, E>, ControlError> {
+        self.inner.change_attributes(stream, change).await
+    }
+
+    /// The settings of the account that a namespace is.
+    pub async fn account_settings(&self, namespace: &str) -> Result<AccountSettings, ControlError> {
+        self.inner.account_settings(namespace).await
+    }
+
+    /// Changes the settings of an account to what `change` makes of them (it may be called more than once).
+    pub async fn change_account_settings(
+        &self,
+        namespace: &str,
+        change: impl Fn(&mut AccountSettings) + Send + Sync,
+    ) -> Result<AccountSettings, ControlError> {
+        self.inner.change_account_settings(namespace, change).await
+    }
+}
+
 impl Inner {
-    /// See [`super::Broker::attributes`].
-    pub(super) async fn attributes(&self, stream: &Stream) -> Result<Arc<StreamAttributes>, ControlError> {
+    /// See [`Broker::attributes`].
+    async fn attributes(&self, stream: &Stream) -> Result<Arc<StreamAttributes>, ControlError> {
         let key = keys::attributes(&stream.entry.data);
         let found = self.context.kv.get(&key).await.map_err(|error| unavailable(&error))?;
         Ok(Arc::new(decoded(found.as_ref())?))
     }
 
-    /// See [`super::Broker::change_attributes`].
-    pub(super) async fn change_attributes<T, E>(
+    /// See [`Broker::change_attributes`].
+    async fn change_attributes<T, E>(
         &self,
         stream: &Stream,
         change: impl Fn(&mut StreamAttributes) -> Result<T, E> + Send + Sync,
@@ -89,14 +119,14 @@ impl Inner {
         Err(ControlError::NoStream(name.to_owned()))
     }
 
-    /// See [`super::Broker::account_settings`].
-    pub(super) async fn account_settings(&self, namespace: &str) -> Result<AccountSettings, ControlError> {
+    /// See [`Broker::account_settings`].
+    async fn account_settings(&self, namespace: &str) -> Result<AccountSettings, ControlError> {
         let found = self.context.kv.get(&keys::account(namespace)).await;
         decoded_account(found.map_err(|error| unavailable(&error))?.as_ref())
     }
 
-    /// See [`super::Broker::change_account_settings`].
-    pub(super) async fn change_account_settings(
+    /// See [`Broker::change_account_settings`].
+    async fn change_account_settings(
         &self,
         namespace: &str,
         change: impl Fn(&mut AccountSettings) + Send + Sync,

@@ -9,8 +9,8 @@ use millrace_core::beat::Beat;
 use millrace_core::plan::{Action, PlanError};
 use millrace_core::token::TokenKey;
 use millrace_core::{
-    AccountSettings, BrokerId, ClosedShard, DataId, HashRange, Lane, OpenShard, Position, Record,
-    SequenceNumber, ShardId, ShardMap, StoredRecord, StreamAttributes, StreamConfig, StreamEntry,
+    BrokerId, ClosedShard, DataId, HashRange, Lane, OpenShard, Position, Record, SequenceNumber, ShardId,
+    ShardMap, StoredRecord, StreamAttributes, StreamConfig, StreamEntry,
 };
 use millrace_log::{Heartbeats, Kv, Log, ShardAddress};
 use parking_lot::{Mutex, RwLock};
@@ -468,12 +468,6 @@ impl Broker {
         Ok(batch)
     }
 
-    /// Returns when a reader who has read an open shard up to `from` may find something new: a record, or that the
-    /// shard has ended. May return without.
-    pub async fn await_news(&self, data: &DataId, shard: ShardId, from: Position) {
-        self.inner.await_news(data, shard, from).await;
-    }
-
     /// The place after a shard's newest record, from its owner: `LATEST`.
     pub async fn latest(&self, stream: &Stream, shard: ShardId) -> Result<Position, ReadError> {
         self.inner.latest(stream, shard).await
@@ -499,34 +493,6 @@ impl Broker {
         attributes: StreamAttributes,
     ) -> Result<(), ControlError> {
         self.inner.create_stream(namespace, name, config, attributes).await
-    }
-
-    /// What users keep of a stream, as it is now: [`Stream::attributes`] may be a moment old.
-    pub async fn attributes(&self, stream: &Stream) -> Result<Arc<StreamAttributes>, ControlError> {
-        self.inner.attributes(stream).await
-    }
-
-    /// Changes what users keep of a stream, unless `change` refuses (it may be called more than once).
-    pub async fn change_attributes<T, E>(
-        &self,
-        stream: &Stream,
-        change: impl Fn(&mut StreamAttributes) -> Result<T, E> + Send + Sync,
-    ) -> Result<Result<T, E>, ControlError> {
-        self.inner.change_attributes(stream, change).await
-    }
-
-    /// The settings of the account that a namespace is.
-    pub async fn account_settings(&self, namespace: &str) -> Result<AccountSettings, ControlError> {
-        self.inner.account_settings(namespace).await
-    }
-
-    /// Changes the settings of an account to what `change` makes of them (it may be called more than once).
-    pub async fn change_account_settings(
-        &self,
-        namespace: &str,
-        change: impl Fn(&mut AccountSettings) + Send + Sync,
-    ) -> Result<AccountSettings, ControlError> {
-        self.inner.change_account_settings(namespace, change).await
     }
 
     /// Removes a stream and its data. It is `Deleting` when this returns, and is gone soon after.

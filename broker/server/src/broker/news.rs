@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::owned::{OwnedShard, Stop};
 use super::tail::TailView;
-use super::{Inner, peers};
+use super::{Broker, Inner, peers};
 
 /// How long an owner keeps a question from another broker before it says that there is nothing yet: well within what
 /// brokers give each other for an answer.
@@ -48,9 +48,17 @@ fn is_beyond(view: &TailView, from: u64) -> bool {
     view.last >= from && !(view.closed && view.last == from)
 }
 
+impl Broker {
+    /// Returns when a reader who has read an open shard up to `from` may find something new: a record, or that the
+    /// shard has ended. May return without.
+    pub async fn await_news(&self, data: &DataId, shard: ShardId, from: Position) {
+        self.inner.await_news(data, shard, from).await;
+    }
+}
+
 impl Inner {
-    /// See [`super::Broker::await_news`].
-    pub(super) async fn await_news(self: &Arc<Self>, data: &DataId, shard: ShardId, from: Position) {
+    /// See [`Broker::await_news`].
+    async fn await_news(self: &Arc<Self>, data: &DataId, shard: ShardId, from: Position) {
         let mut changes = self.context.catalog.changes();
         let Some(lane) = self.open_in(data, shard) else { return };
         let address = ShardAddress { data: data.clone(), lane, shard };

@@ -20,7 +20,7 @@ mod dispatch;
 mod listener;
 
 pub use admin::{Admin, serve_admin};
-pub use body::{BodyBudget, BodyError, BodyLimits, HeldBody, drain, read};
+pub use body::{BodyBudget, BodyError, BodyLimits, HeldBody, drain, read, unpack};
 pub use dispatch::{Readiness, Router};
 pub use listener::{ListenerConfig, serve};
 

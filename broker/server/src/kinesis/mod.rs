@@ -10,12 +10,12 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
-use millrace_core::{AccountSettings, ShardId, StreamAttributes, StreamConfig};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use tokio_util::sync::CancellationToken;
 
 mod account;
 mod answer;
+mod call;
 mod check;
 mod consumers;
 mod describe;
@@ -45,10 +45,10 @@ mod tags;
 
 pub use account::Account;
 
-use crate::broker::{Broker, Stream};
-use crate::http::{Api, Body, BodyLimits, drain, read};
-use crate::sigv4::{Identity, Verifier};
-use account::Resource;
+use crate::broker::Broker;
+use crate::http::{Api, Body, BodyLimits, drain, read, unpack};
+use crate::sigv4::Verifier;
+use call::Call;
 use error::ApiError;
 use format::Format;
 use quota::{DailyQuota, KEYS_PER_DAY, MODES_PER_DAY, ReadQuotas, SCALINGS_PER_DAY};
@@ -152,6 +152,7 @@ impl Kinesis {
         let claim = self.verifier.begin(head, SERVICE, self.broker.now_ms())?;
         let held = read(body, &self.body).await?;
         let caller = claim.finish(head, &held.bytes)?;
+        let held = if is_packed(head) { unpack(&held, &self.body)? } else { held };
         let call = Call {
             kinesis: self,
             format,
@@ -174,6 +175,12 @@ fn check_envelope(head: &Parts) -> Result<Format, ApiError> {
         return Err(ApiError::unknown_operation("Kinesis takes POST requests to / only."));
     }
     Format::of(head)
+}
+
+/// Whether the body is packed with gzip. Other encodings are none: some clients of Amazon's write `amz-1.0` there.
+fn is_packed(head: &Parts) -> bool {
+    let encoding = head.headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
+    encoding.is_some_and(|encoding| encoding.eq_ignore_ascii_case(b"gzip"))
 }
 
 fn operation(head: &Parts) -> Result<&str, ApiError> {
@@ -226,17 +233,6 @@ impl Api for Kinesis {
     }
 }
 
-/// One authenticated request.
-struct Call<'a> {
-    kinesis: &'a Kinesis,
-    /// How it is written, and its answer.
-    format: Format,
-    caller: Identity,
-    account: Account,
-    /// When the request's body was there, in Unix milliseconds.
-    now_ms: i64,
-}
-
 impl Call<'_> {
     async fn run(&self, operation: &str, body: &[u8]) -> Result<Vec<u8>, ApiError> {
         match operation {
@@ -281,114 +277,6 @@ impl Call<'_> {
             "UpdateAccountSettings" => limits::update_account_settings(self, body).await,
             name if is_not_built(name) => Err(ApiError::not_built(name)),
             name => Err(ApiError::unknown_operation(format!("Kinesis has no operation {name}."))),
-        }
-    }
-
-    fn broker(&self) -> &Broker {
-        &self.kinesis.broker
-    }
-
-    fn namespace(&self) -> &str {
-        &self.caller.namespace
-    }
-
-    fn stream_arn(&self, stream: &str) -> String {
-        self.account.stream_arn(&self.caller.region, stream)
-    }
-
-    /// The name of the stream that a request means by a name, an ARN or both.
-    fn stream_name<'b>(&self, name: Option<&'b str>, arn: Option<&'b str>) -> Result<&'b str, ApiError> {
-        let named =
-            arn.map(|arn| account::stream_of_arn(arn, &self.caller.region, &self.account)).transpose()?;
-        match (name, named) {
-            (Some(name), Some(named)) if name != named => Err(ApiError::invalid_argument(format!(
-                "StreamName {name} and StreamARN {} name two streams.",
-                arn.unwrap_or_default()
-            ))),
-            (Some(name), _) | (None, Some(name)) => Ok(name),
-            (None, None) => Err(ApiError::invalid_argument("StreamName or StreamARN has to be given.")),
-        }
-    }
-
-    /// The stream that a request means.
-    fn stream(&self, name: Option<&str>, arn: Option<&str>) -> Result<Arc<Stream>, ApiError> {
-        let name = self.stream_name(name, arn)?;
-        let stream = self.broker().stream(self.namespace(), name);
-        stream.ok_or_else(|| ApiError::no_stream(name, &self.account))
-    }
-
-    /// Ends a request that was made only to find out whether it would succeed.
-    fn check_dry_run(&self, dry_run: Option<bool>) -> Result<(), ApiError> {
-        match dry_run {
-            Some(true) => Err(ApiError::dry_run()),
-            _ => Ok(()),
-        }
-    }
-
-    /// The stream that a request means, if it is ACTIVE: most changes of one are made only then.
-    fn active_stream(&self, name: Option<&str>, arn: Option<&str>) -> Result<Arc<Stream>, ApiError> {
-        let stream = self.stream(name, arn)?;
-        match describe::status(&stream) {
-            "ACTIVE" => Ok(stream),
-            status => Err(ApiError::not_active(&stream.name, &self.account, status)),
-        }
-    }
-
-    /// The shard that a request means, which there may be or have been.
-    fn shard(&self, stream: &Stream, text: &str) -> Result<ShardId, ApiError> {
-        shards::shard_id(text).ok_or_else(|| ApiError::no_such_shard(text, &stream.name, &self.account))
-    }
-
-    /// What an ARN names, within this account and region.
-    fn resource_of_arn<'b>(&self, arn: &'b str) -> Result<Resource<'b>, ApiError> {
-        account::resource_of_arn(arn, &self.caller.region, &self.account)
-    }
-
-    /// What an ARN names, and the stream that it is or belongs to.
-    fn resource<'b>(&self, arn: &'b str) -> Result<(Arc<Stream>, Resource<'b>), ApiError> {
-        let resource = self.resource_of_arn(arn)?;
-        Ok((self.stream(Some(resource.stream()), None)?, resource))
-    }
-
-    /// What users keep of a stream, as it is now.
-    async fn attributes(&self, stream: &Stream) -> Result<Arc<StreamAttributes>, ApiError> {
-        let found = self.broker().attributes(stream).await;
-        found.map_err(|error| ApiError::of_control(&error, &stream.name, &self.account))
-    }
-
-    /// Changes what users keep of a stream, unless `change` refuses.
-    async fn change_attributes<T: Send>(
-        &self,
-        stream: &Stream,
-        change: impl Fn(&mut StreamAttributes) -> Result<T, ApiError> + Send + Sync,
-    ) -> Result<T, ApiError> {
-        let changed = self.broker().change_attributes(stream, change).await;
-        changed.map_err(|error| ApiError::of_control(&error, &stream.name, &self.account))?
-    }
-
-    /// The settings of the caller's account.
-    async fn account_settings(&self) -> Result<AccountSettings, ApiError> {
-        let found = self.broker().account_settings(self.namespace()).await;
-        found.map_err(|error| ApiError::of_control(&error, "", &self.account))
-    }
-
-    /// Changes a stream's configuration.
-    async fn configure(
-        &self,
-        stream: &Stream,
-        change: impl Fn(&mut StreamConfig) + Send + Sync,
-    ) -> Result<(), ApiError> {
-        let changed = self.broker().configure_stream(self.namespace(), &stream.name, &change).await;
-        changed.map_err(|error| ApiError::of_control(&error, &stream.name, &self.account))
-    }
-
-    /// The stream that a request means, if records can be written to it and read from it. A stream that is
-    /// being made or removed counts as absent, as it does in Kinesis.
-    fn stream_with_data(&self, name: Option<&str>, arn: Option<&str>) -> Result<Arc<Stream>, ApiError> {
-        let stream = self.stream(name, arn)?;
-        match describe::has_data(&stream) {
-            true => Ok(stream),
-            false => Err(ApiError::no_stream(&stream.name, &self.account)),
         }
     }
 }

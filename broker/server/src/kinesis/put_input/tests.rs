@@ -1,6 +1,8 @@
 use super::*;
 use crate::kinesis::format::Format;
 use base64_simd::STANDARD;
+use proptest::collection::vec;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn records(input: &Value) -> Result<Vec<Record>, ApiError> {
@@ -165,5 +167,23 @@ fn a_single_record_is_checked_in_the_same_way() {
     assert_eq!(error.name, "ValidationException");
     for at in ["'data'", "'partitionKey'", "'sequenceNumberForOrdering'"] {
         assert!(error.message.contains(at), "{}", error.message);
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_comes_as_a_body_is_an_input_or_an_error(body in vec(any::<u8>(), 0..200), good in any::<bool>()) {
+        for format in [Format::Json, Format::Cbor] {
+            // Half of them begin as a batch does.
+            let begin: &[u8] = match (good, format) {
+                (false, _) => b"",
+                (true, Format::Json) => b"{\"Records\":[{\"Data\":",
+                (true, Format::Cbor) => b"\xbf\x67Records\x9f\xbf\x64Data",
+            };
+            let body = [begin, &body].concat();
+            if let Ok(input) = format.read::<PutRecordsInput<'_>>(&body) {
+                let _ = input.records(RecordRules::default());
+            }
+        }
     }
 }
