@@ -73,8 +73,8 @@ fn wanted(hours: i64, now_s: u64, direction: Direction, stream: &str) -> Result<
     }
     let wanted_s = hours.unsigned_abs() * HOUR_S;
     let (wrong, than, other) = match direction {
-        Direction::Longer => (wanted_s < now_s, "shorter", "DecreaseStreamRetentionPeriod"),
-        Direction::Shorter => (wanted_s > now_s, "longer", "IncreaseStreamRetentionPeriod"),
+        Direction::Longer => (wanted_s < now_s, "shorter", "DecreaseRetentionPeriod"),
+        Direction::Shorter => (wanted_s > now_s, "longer", "IncreaseRetentionPeriod"),
     };
     if wrong {
         return Err(ApiError::invalid_argument(format!(

@@ -113,6 +113,8 @@ fn cut_outside(
     end: HashKey,
     account: &Account,
 ) -> ApiError {
+    // The service names the last key that a cut may not have, less one.
+    let end = HashKey(end.0.saturating_sub(1));
     ApiError::invalid_argument(format!(
         "NewStartingHashKey {cut} used in SplitShard() on shard {shard} in stream {} under account {account} is \
          not both greater than one plus the shard's StartingHashKey {start} and less than the shard's \
