@@ -14,7 +14,7 @@ use millrace_core::{
 };
 use millrace_log::{Heartbeats, Kv, Log, ShardAddress};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
@@ -29,6 +29,7 @@ use tasks::Tasks;
 pub use changes::Changes;
 pub use declarations::Declarations;
 pub use members::Member;
+pub use news::NEWS_ASKED_AT_ONCE;
 pub use peers::{NoPeers, PeerError, Peers};
 pub use settings::Settings;
 
@@ -245,6 +246,7 @@ struct Inner {
     history: History,
     owned: RwLock<BTreeMap<(DataId, ShardId), Arc<OwnedShard>>>,
     closed: Mutex<ClosedShards>,
+    news_turns: Semaphore,
     tasks: std::sync::Weak<Tasks>,
 }
 
@@ -350,6 +352,7 @@ impl Broker {
             history,
             owned: RwLock::default(),
             closed: Mutex::default(),
+            news_turns: Semaphore::new(NEWS_ASKED_AT_ONCE),
             tasks: Arc::downgrade(&tasks),
         });
         let broker = Broker { inner: inner.clone(), tasks, token_key };

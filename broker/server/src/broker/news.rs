@@ -16,6 +16,9 @@ use super::{Broker, Inner, peers};
 /// brokers give each other for an answer.
 const KEPT_FOR: Duration = Duration::from_secs(5);
 
+/// How many questions a broker has waiting at other brokers at once. Those beyond it wait for their turn.
+pub const NEWS_ASKED_AT_ONCE: usize = 8_192;
+
 impl OwnedShard {
     /// Returns once there is a message that a reader at `from` has not read. A CLOSE at which it stands is none: what
     /// follows that, the map says.
@@ -88,6 +91,7 @@ impl Inner {
             let asked = Instant::now();
             let beyond = match self.members.owner(&address.data, address.shard) {
                 Some(owner) if owner.id != self.members.me().id => {
+                    let _turn = self.news_turns.acquire().await;
                     let request = peers::news_request(&address.data, address.shard, from, KEPT_FOR);
                     let answer = self.peers.ask(&owner, request).await.ok();
                     let view = answer.and_then(|answer| peers::read_tail_answer(answer).ok().flatten());

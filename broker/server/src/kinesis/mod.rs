@@ -317,4 +317,12 @@ mod tests {
         assert!(!BUILT.into_iter().any(is_not_built));
         assert!(["CreateQueue", "ListChannels"].into_iter().all(is_not_built));
     }
+
+    #[test]
+    fn the_documentation_tells_of_every_operation() {
+        let told = include_str!("../../../../docs/kinesis.md");
+        let words: Vec<&str> = told.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+        let untold: Vec<&str> = BUILT.into_iter().filter(|name| !words.contains(name)).collect();
+        assert_eq!(untold, [""; 0]);
+    }
 }
