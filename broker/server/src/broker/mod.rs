@@ -401,12 +401,15 @@ impl Broker {
 
     /// Stops: tells the others first, finishes what is in flight, and hands the shards over.
     pub async fn stop(&self) {
+        // Taken before it is known that the broker leaves: from then on its own task lets go of shards too, and
+        // those would be cut off in what they do.
+        let mut owned: Vec<_> = self.inner.owned.read().values().cloned().collect();
         self.inner.members.leave();
         let key = millrace_core::keys::broker(self.id());
         if let Err(error) = self.inner.heartbeats.stop(&key).await {
             tracing::info!(%error, "the others will miss this broker's beats instead of being told");
         }
-        let owned: Vec<_> = std::mem::take(&mut *self.inner.owned.write()).into_values().collect();
+        owned.extend(std::mem::take(&mut *self.inner.owned.write()).into_values());
         for shard in &owned {
             shard.release();
         }
