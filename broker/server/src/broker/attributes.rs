@@ -49,7 +49,12 @@ impl Inner {
     async fn attributes(&self, stream: &Stream) -> Result<Arc<StreamAttributes>, ControlError> {
         let key = keys::attributes(&stream.entry.data);
         let found = self.context.kv.get(&key).await.map_err(|error| unavailable(&error))?;
-        Ok(Arc::new(decoded(found.as_ref())?))
+        let attributes = decoded(found.as_ref())?;
+        if let Some(found) = found {
+            // Whoever was told of something finds it in what follows, before the watch tells.
+            self.context.catalog.wrote(found.key, found.value, found.revision);
+        }
+        Ok(Arc::new(attributes))
     }
 
     /// See [`Broker::change_attributes`].

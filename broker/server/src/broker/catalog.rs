@@ -91,10 +91,10 @@ impl Catalog {
             }
         } else if let Some(data) = keys::parse_attributes(&entry.key) {
             match StreamAttributes::decode(&entry.value) {
+                // Read again: whoever waits for a change has nothing of it.
+                Ok(_) if known.attributes.get(&data).is_some_and(|(_, at)| *at >= entry.revision) => return,
                 Ok(attributes) => {
-                    if known.attributes.get(&data).is_none_or(|(_, revision)| *revision < entry.revision) {
-                        known.attributes.insert(data, (Arc::new(attributes), entry.revision));
-                    }
+                    known.attributes.insert(data, (Arc::new(attributes), entry.revision));
                 }
                 Err(error) => {
                     tracing::error!(key = entry.key, %error, "a stream's attributes are left alone")
@@ -154,7 +154,7 @@ impl Catalog {
         }
     }
 
-    /// Notes a value that this broker has just written.
+    /// Notes a value that this broker has just written, or read from the leader.
     pub(crate) fn wrote(&self, key: String, value: bytes::Bytes, revision: u64) {
         self.learn(&KvEntry { key, revision, value });
     }

@@ -34,6 +34,9 @@ async fn a_consumer_is_registered_once_and_known_by_name_and_arn_to_every_broker
         assert_eq!((&described["ConsumerARN"], &described["ConsumerStatus"]), (&arn, &json!("ACTIVE")));
         assert_eq!(described["StreamARN"], stream_arn);
     }
+    // From then on also that broker's copy has it, which subscriptions go by.
+    let known = other.broker.stream("team-a", "orders").unwrap();
+    assert!(known.attributes.consumer("c").is_some());
     let summary = api.ok("DescribeStreamSummary", json!({"StreamName": "orders"})).await;
     assert_eq!(summary["StreamDescriptionSummary"]["ConsumerCount"], 1);
 
