@@ -6,6 +6,8 @@ use crate::id::{BrokerId, DataId, ShardId, escape_name, unescape_name};
 pub const STREAMS: &str = "stream.";
 /// All [`map`] entries.
 pub const MAPS: &str = "map.";
+/// All [`attributes`] entries.
+pub const ATTRIBUTES: &str = "attributes.";
 /// All brokers' heartbeats.
 pub const BROKERS: &str = "broker.";
 /// The key that tokens are sealed with: 32 random bytes, made once.
@@ -30,6 +32,21 @@ pub fn map(data: &DataId) -> String {
 /// The data id that a [`map`] key was made of.
 pub fn parse_map(key: &str) -> Option<DataId> {
     key.strip_prefix(MAPS)?.parse().ok()
+}
+
+/// What users keep of a stream, a [`crate::StreamAttributes`]. Absent where they keep nothing.
+pub fn attributes(data: &DataId) -> String {
+    format!("{ATTRIBUTES}{data}")
+}
+
+/// The data id that an [`attributes`] key was made of.
+pub fn parse_attributes(key: &str) -> Option<DataId> {
+    key.strip_prefix(ATTRIBUTES)?.parse().ok()
+}
+
+/// A namespace's [`crate::AccountSettings`]. Absent where they were never changed.
+pub fn account(namespace: &str) -> String {
+    format!("account.{}", escape_name(namespace))
 }
 
 /// All [`closed`] entries of a stream.

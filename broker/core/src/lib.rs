@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O, reads a clock or draws a random number of its own: values go in, values come out.
 
+pub mod attributes;
 pub mod beat;
 pub mod hash;
 pub mod id;
@@ -15,9 +16,10 @@ pub mod sequence;
 pub mod stream;
 pub mod token;
 
+pub use attributes::{AccountSettings, Consumer, StreamAttributes};
 pub use hash::{HashKey, HashRange};
 pub use id::{BrokerId, DataId, Lane, ShardId};
 pub use map::{ClosedShard, OpenShard, Reshard, ShardMap};
 pub use pack::{Pack, PackKind, Record, StoredRecord};
 pub use sequence::{Epoch, Position, SequenceNumber};
-pub use stream::{Autoscaling, CapacityMode, Limits, StreamConfig, StreamEntry, StreamState};
+pub use stream::{Autoscaling, CapacityMode, Limits, RecordSize, StreamConfig, StreamEntry, StreamState};

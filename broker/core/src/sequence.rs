@@ -35,6 +35,9 @@ impl Position {
     /// Before every record of a shard.
     pub const START: Position = Position { pack: 0, index: 0 };
 
+    /// The last index that a record of a pack may have. No record has it: none is stored in a pack of so many.
+    pub const LAST_INDEX: u32 = (1 << INDEX_BITS) - 1;
+
     /// The first record of the pack stored at `pack`, or of the next one there is.
     pub fn at_pack(pack: u64) -> Position {
         Position { pack, index: 0 }

@@ -107,6 +107,33 @@ pub struct StreamConfig {
     /// cleared by the controller when it is reached, so that shards which a user splits or merges later stay.
     #[n(11)]
     pub rescale: bool,
+    /// The most that one record may hold, in bytes.
+    #[n(12)]
+    #[cbor(default)]
+    pub max_record: RecordSize,
+}
+
+/// The most that one record may hold, in bytes. Entries of before there was a choice do not say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(transparent)]
+pub struct RecordSize(#[n(0)] pub u32);
+
+impl RecordSize {
+    /// The least that may be asked for, and what a stream has whose user does not say.
+    pub const MIN: RecordSize = RecordSize(1 << 20);
+    /// The most (Kinesis API, `UpdateMaxRecordSize`).
+    pub const MAX: RecordSize = RecordSize(10 << 20);
+
+    /// In KiB, as the API has it.
+    pub fn kib(self) -> u32 {
+        self.0.div_ceil(1_024)
+    }
+}
+
+impl Default for RecordSize {
+    fn default() -> RecordSize {
+        RecordSize::MIN
+    }
 }
 
 impl Default for StreamConfig {
@@ -124,6 +151,7 @@ impl Default for StreamConfig {
             merge_after_s: 300,
             autoscaling: Autoscaling::Apply,
             rescale: false,
+            max_record: RecordSize::default(),
         }
     }
 }
@@ -208,6 +236,18 @@ mod tests {
 
     fn retained(config: StreamConfig) -> StreamEntry {
         StreamEntry { data: DataId::from_random(7), state: StreamState::Retained, created_ms: 5, config }
+    }
+
+    #[test]
+    fn an_entry_of_before_there_was_a_choice_of_record_sizes_has_the_smallest() {
+        let entry = retained(StreamConfig { max_record: RecordSize::MAX, ..provisioned(4) });
+        assert_eq!(StreamEntry::decode(&entry.encode()), Ok(entry.clone()));
+        let mut older = entry.encode();
+        // The configuration comes last, and the size last in it: key 12, then 32 bits.
+        assert_eq!(older.split_off(older.len() - 6), [12, 0x1a, 0x00, 0xa0, 0x00, 0x00]);
+        let map = older.iter().position(|byte| *byte == 0xad).expect("a map of 13");
+        older[map] = 0xac;
+        assert_eq!(StreamEntry::decode(&older).unwrap().config, provisioned(4));
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub enum Purpose {
     ListShards = 2,
     /// `ListStreams` with a next token.
     ListStreams = 3,
+    /// `ListStreamConsumers` with a next token.
+    ListConsumers = 4,
 }
 
 /// Why a token is not taken.

@@ -347,7 +347,13 @@ mod tests {
             config: StreamConfig::default(),
         };
         let map = Some(Arc::new(ShardMap::new(3, 0)));
-        Stream { namespace: "team-a".into(), name: format!("s{number}"), entry, map }
+        Stream {
+            namespace: "team-a".into(),
+            name: format!("s{number}"),
+            entry,
+            map,
+            attributes: Arc::default(),
+        }
     }
 
     fn put_one(metrics: &Metrics, stream: &Stream) {

@@ -28,6 +28,9 @@ use crate::broker::{Broker, Member, PeerError, Peers};
 
 /// The most that one request or answer may hold: a full `PutRecords` to shards of one broker, several times.
 const MAX_BODY_BYTES: usize = 64 << 20;
+/// How many requests one connection carries at once: above the questions that wait there for news
+/// ([`crate::broker::NEWS_ASKED_AT_ONCE`]), so that these hold up no append.
+const MAX_STREAMS: u32 = 16_384;
 /// How long another broker may take: longer than it tries to settle an append itself.
 const ASK_FOR: Duration = Duration::from_secs(20);
 /// How long a connection may take to come about.
@@ -193,7 +196,11 @@ async fn connection(
 ) -> Result<(), String> {
     let service = service_fn(move |request| answer(broker.clone(), request));
     let mut server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-    server.timer(TokioTimer::new()).adaptive_window(true).keep_alive_interval(PING_EVERY);
+    server
+        .timer(TokioTimer::new())
+        .adaptive_window(true)
+        .keep_alive_interval(PING_EVERY)
+        .max_concurrent_streams(MAX_STREAMS);
     let mut connection = std::pin::pin!(server.serve_connection(io, service));
     let result = tokio::select! {
         result = connection.as_mut() => result,

@@ -130,6 +130,30 @@ async fn read_all(broker: &Broker, stream: &Stream) -> BTreeMap<String, Vec<usiz
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_at_a_shards_end_hears_of_a_record_and_of_the_end_through_any_broker() {
+    let cluster = Cluster::start(3).await;
+    let data = cluster.make_stream("orders", 1).await;
+    let shard = ShardId(0);
+    let wait = async |from: Position| {
+        let all = cluster.brokers.iter().map(|broker| broker.await_news(&data, shard, from));
+        let waited = tokio::time::timeout(Duration::from_secs(60), futures::future::join_all(all)).await;
+        waited.expect("somebody hears nothing");
+    };
+    let latest = cluster.brokers[0].latest(&cluster.stream(0), shard).await.unwrap();
+    let put = async {
+        let stream = cluster.stream(1);
+        for result in cluster.brokers[1].put(&stream, vec![record(0, 0)]).await {
+            result.unwrap();
+        }
+    };
+    tokio::join!(wait(latest), put);
+    let latest = cluster.brokers[0].latest(&cluster.stream(0), shard).await.unwrap();
+    let split = Action::Split { shard, cuts: vec![HashKey(5)] };
+    let split = async { cluster.brokers[2].reshard(&cluster.stream(2), &[split]).await.unwrap() };
+    tokio::join!(wait(latest), split);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn records_put_through_any_broker_are_read_through_any_other_across_reshards_and_a_brokers_end() {
     let cluster = Arc::new(Cluster::start(3).await);
     let stop = CancellationToken::new();

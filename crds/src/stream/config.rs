@@ -1,6 +1,8 @@
 //! From a Stream's spec to the configuration that brokers keep in the log.
 
-use millrace_core::{Autoscaling as CoreAutoscaling, CapacityMode, Limits as CoreLimits, StreamConfig};
+use millrace_core::{
+    Autoscaling as CoreAutoscaling, CapacityMode, Limits as CoreLimits, RecordSize, StreamConfig,
+};
 
 use super::{Autoscaling, Limits, Mode, StreamSpec};
 use crate::quantity::InvalidQuantity;
@@ -42,6 +44,9 @@ pub enum ConfigError {
         /// What is wrong with it.
         source: InvalidQuantity,
     },
+    /// The size of a record is none that may be had.
+    #[error("spec.maxRecordSize: {0} bytes is no size of a record: write 1Mi to 10Mi")]
+    RecordSize(u64),
     /// The retention can't be read.
     #[error("spec.retention: {0}")]
     Retention(#[from] InvalidRetention),
@@ -98,8 +103,21 @@ impl StreamSpec {
                 Autoscaling::Disabled => CoreAutoscaling::Disabled,
             },
             rescale: false,
+            max_record: self
+                .max_record_size
+                .bytes()
+                .map_err(|source| ConfigError::Quantity { field: "maxRecordSize", source })
+                .and_then(record_size)?,
         })
     }
+}
+
+fn record_size(bytes: u64) -> Result<RecordSize, ConfigError> {
+    u32::try_from(bytes)
+        .ok()
+        .map(RecordSize)
+        .filter(|size| (RecordSize::MIN..=RecordSize::MAX).contains(size))
+        .ok_or(ConfigError::RecordSize(bytes))
 }
 
 fn shards(field: &'static str, value: i32) -> Result<u32, ConfigError> {

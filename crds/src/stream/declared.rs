@@ -36,6 +36,7 @@ impl StreamSpec {
             },
             retention: Retention::of_seconds(config.retention_s),
             quota: ByteQuantity::of_bytes(config.quota_bytes),
+            max_record_size: ByteQuantity::of_bytes(u64::from(config.max_record.0)),
             limits: match config.limits {
                 CoreLimits::Kinesis => Limits::Kinesis,
                 CoreLimits::None => Limits::None,
@@ -71,6 +72,7 @@ impl StreamSpec {
         replace(&mut capacity.autoscaling, to.autoscaling, same);
         replace(&mut spec.retention, wanted.retention, before.retention_s == after.retention_s);
         replace(&mut spec.quota, wanted.quota, before.quota_bytes == after.quota_bytes);
+        replace(&mut spec.max_record_size, wanted.max_record_size, before.max_record == after.max_record);
         replace(&mut spec.limits, wanted.limits, before.limits == after.limits);
         Ok(spec)
     }
@@ -96,7 +98,7 @@ mod tests {
             provisioned in any::<bool>(), shards in 1u32..=8_000, bounds in (1u32..=8_000, 1u32..=8_000),
             target_bytes_per_s in 1u64 << 10..=1 << 30, target_records_per_s in 1u64..=1_000_000,
             retention_s in 1u64..=8_760 * 3_600, quota_bytes in 64u64 << 20..1 << 62, limited in any::<bool>(),
-            merge_after_s in 1u32..=86_400, autoscaling in 0..3
+            merge_after_s in 1u32..=86_400, autoscaling in 0..3, max_record in 1u32 << 20..=10 << 20
         ) -> StreamConfig {
             StreamConfig {
                 mode: if provisioned { CapacityMode::Provisioned } else { CapacityMode::OnDemand },
@@ -115,6 +117,7 @@ mod tests {
                     _ => CoreAutoscaling::Disabled,
                 },
                 rescale: false,
+                max_record: millrace_core::RecordSize(max_record),
             }
         }
     }

@@ -23,6 +23,9 @@ const SAME_NAME_RULE: &str = "(has(self.spec.streamName) ? self.spec.streamName 
 const QUOTA_RULE: &str = "quantity(string(self)).isInteger() && \
     quantity(string(self)).compareTo(quantity('64Mi')) >= 0 && \
     quantity(string(self)).compareTo(quantity('1Pi')) <= 0";
+const RECORD_RULE: &str = "quantity(string(self)).isInteger() && \
+    quantity(string(self)).compareTo(quantity('1Mi')) >= 0 && \
+    quantity(string(self)).compareTo(quantity('10Mi')) <= 0";
 
 /// What Kinesis takes for a stream's name (API: `CreateStream`).
 pub(crate) const NAME_PATTERN: &str = "^[a-zA-Z0-9_.-]{1,128}$";
@@ -89,6 +92,10 @@ pub struct StreamSpec {
     #[serde(default = "ten_gibibytes")]
     #[x_kube(validation = Rule::new(QUOTA_RULE).message("write a quota of whole bytes, 64Mi to 1Pi, such as 10Gi"))]
     pub quota: ByteQuantity,
+    /// The most that one record may hold: 1Mi to 10Mi.
+    #[serde(default = "mebibyte")]
+    #[x_kube(validation = Rule::new(RECORD_RULE).message("write whole bytes of 1Mi to 10Mi, such as 1Mi"))]
+    pub max_record_size: ByteQuantity,
     /// Whether requests are held to Kinesis' quotas, or may be as fast as the log is.
     #[serde(default)]
     pub limits: Limits,
@@ -106,6 +113,7 @@ impl Default for StreamSpec {
             capacity: Capacity::default(),
             retention: day(),
             quota: ten_gibibytes(),
+            max_record_size: mebibyte(),
             limits: Limits::default(),
             deletion_policy: DeletionPolicy::default(),
         }
@@ -118,6 +126,10 @@ fn day() -> Retention {
 
 fn ten_gibibytes() -> ByteQuantity {
     ByteQuantity::new("10Gi")
+}
+
+fn mebibyte() -> ByteQuantity {
+    ByteQuantity::new("1Mi")
 }
 
 /// Names a Broker of the same namespace.

@@ -70,6 +70,10 @@ fn a_spec_that_no_rule_has_seen_is_refused_in_a_sentence() {
     assert!(
         with(|spec| spec.quota = ByteQuantity::new("much")).starts_with("spec.quota: \"much\" is no amount")
     );
+    assert_eq!(
+        with(|spec| spec.max_record_size = ByteQuantity::new("11Mi")),
+        "spec.maxRecordSize: 11534336 bytes is no size of a record: write 1Mi to 10Mi"
+    );
     assert!(
         with(|spec| spec.retention = Retention::new("7d"))
             .starts_with("spec.retention: \"7d\" is no duration")
@@ -173,5 +177,16 @@ fn a_broker_of_another_namespace_can_not_be_named() {
             said.starts_with("spec.brokerRef.name: write the name of a Broker of this namespace"),
             "{said}"
         );
+    }
+}
+
+#[test]
+fn a_record_has_a_mebibyte_to_ten() {
+    for bad in [json!("1023Ki"), json!("10241Ki"), json!(1), json!("1.5")] {
+        let said = refused(json!({ "maxRecordSize": bad }));
+        assert_eq!(said, "spec.maxRecordSize: write whole bytes of 1Mi to 10Mi, such as 1Mi");
+    }
+    for good in [json!("1Mi"), json!("10Mi"), json!("1500Ki"), json!(2_000_000)] {
+        stored(json!({ "maxRecordSize": good }));
     }
 }

@@ -92,6 +92,7 @@ fn cases() -> Vec<Case> {
             "write the name of a Broker of this namespace",
         ),
         made("Stream", json!({"quota": "1Mi"}), "write a quota of whole bytes, 64Mi to 1Pi"),
+        made("Stream", json!({"maxRecordSize": "11Mi"}), "write whole bytes of 1Mi to 10Mi"),
         made("Stream", json!({"retention": "1h"}), "write a retention of 24h to 8760h"),
         made(
             "Stream",

@@ -150,7 +150,7 @@ impl Node {
             nats.connects.load(Ordering::Relaxed) as f64
         });
         let verifier = Arc::new(Verifier::new(options.credentials));
-        let kinesis = Kinesis::new(broker.clone(), verifier, limits);
+        let kinesis = Kinesis::new(broker.clone(), verifier, limits, stop.clone());
         let router = Arc::new(Router::new(vec![Arc::new(kinesis)], readiness.clone()));
         let stopping = stop.clone().cancelled_owned();
         listeners.push(tokio::spawn(http::serve(listener, router, ListenerConfig::default(), stopping)));

@@ -1,11 +1,11 @@
-//! What this broker knows of streams and their maps: a copy of KV, kept up to date by a watch, and read again
+//! What this broker knows of streams, their maps and attributes: a copy of KV, kept up to date by a watch, and read again
 //! from the leader where a decision rests on it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::StreamExt;
-use millrace_core::{DataId, ShardMap, StreamEntry, StreamState, keys};
+use millrace_core::{DataId, ShardMap, StreamAttributes, StreamEntry, StreamState, keys};
 use millrace_log::{Kv, KvEntry, KvError, KvEvent};
 use parking_lot::RwLock;
 use tokio::sync::watch;
@@ -25,6 +25,9 @@ struct Known {
     streams: BTreeMap<(String, String), (StreamEntry, u64)>,
     names: BTreeMap<DataId, (String, String)>,
     maps: BTreeMap<DataId, KnownMap>,
+    attributes: BTreeMap<DataId, (Arc<StreamAttributes>, u64)>,
+    /// Those of streams of which users keep nothing.
+    none: Arc<StreamAttributes>,
     /// Revisions of removals, so that news which arrive late do not bring a removed value back.
     removed: BTreeMap<String, u64>,
 }
@@ -45,8 +48,9 @@ impl Catalog {
     pub(crate) async fn follow(self: Arc<Self>, current: watch::Sender<bool>) {
         let streams = self.kv.watch(keys::STREAMS);
         let maps = self.kv.watch(keys::MAPS);
-        let mut waiting = 2;
-        let mut events = futures::stream::select(streams, maps);
+        let attributes = self.kv.watch(keys::ATTRIBUTES);
+        let mut waiting = 3;
+        let mut events = futures::stream::select(futures::stream::select(streams, maps), attributes);
         while let Some(event) = events.next().await {
             match event {
                 KvEvent::Put(entry) => self.learn(&entry),
@@ -85,6 +89,17 @@ impl Catalog {
                 }
                 Err(error) => tracing::error!(key = entry.key, %error, "a shard map is left alone"),
             }
+        } else if let Some(data) = keys::parse_attributes(&entry.key) {
+            match StreamAttributes::decode(&entry.value) {
+                // Read again: whoever waits for a change has nothing of it.
+                Ok(_) if known.attributes.get(&data).is_some_and(|(_, at)| *at >= entry.revision) => return,
+                Ok(attributes) => {
+                    known.attributes.insert(data, (Arc::new(attributes), entry.revision));
+                }
+                Err(error) => {
+                    tracing::error!(key = entry.key, %error, "a stream's attributes are left alone")
+                }
+            }
         }
         drop(known);
         self.changed.note();
@@ -102,6 +117,10 @@ impl Catalog {
             && known.maps.get(&data).is_some_and(|map| map.revision < revision)
         {
             known.maps.remove(&data);
+        } else if let Some(data) = keys::parse_attributes(&key)
+            && known.attributes.get(&data).is_some_and(|(_, at)| *at < revision)
+        {
+            known.attributes.remove(&data);
         }
         known.removed.insert(key, revision);
         drop(known);
@@ -135,7 +154,7 @@ impl Catalog {
         }
     }
 
-    /// Notes a value that this broker has just written.
+    /// Notes a value that this broker has just written, or read from the leader.
     pub(crate) fn wrote(&self, key: String, value: bytes::Bytes, revision: u64) {
         self.learn(&KvEntry { key, revision, value });
     }
@@ -187,6 +206,8 @@ impl Known {
         let (entry, _) = self.streams.get(name).filter(|(entry, _)| entry.state != StreamState::Retained)?;
         let (namespace, name) = name.clone();
         let map = self.maps.get(&entry.data).map(|known| known.map.clone());
-        Some(Arc::new(Stream { namespace, name, entry: entry.clone(), map }))
+        let attributes =
+            self.attributes.get(&entry.data).map_or(&self.none, |(attributes, _)| attributes).clone();
+        Some(Arc::new(Stream { namespace, name, entry: entry.clone(), map, attributes }))
     }
 }

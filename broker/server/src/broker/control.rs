@@ -5,14 +5,14 @@
 
 use millrace_core::plan::Action;
 use millrace_core::token::TokenKey;
-use millrace_core::{DataId, StreamConfig, StreamEntry, StreamState, keys};
+use millrace_core::{DataId, StreamAttributes, StreamConfig, StreamEntry, StreamState, keys};
 use millrace_log::{Kv, KvError};
 
 use super::{ControlError, Inner, Settings, StartError, Stream};
 use crate::clock::Clock;
 use crate::controller::intents;
 
-fn unavailable(error: &KvError) -> ControlError {
+pub(super) fn unavailable(error: &KvError) -> ControlError {
     ControlError::Unavailable(error.to_string())
 }
 
@@ -54,16 +54,33 @@ impl Inner {
         namespace: &str,
         name: &str,
         config: StreamConfig,
+        attributes: StreamAttributes,
     ) -> Result<(), ControlError> {
-        let Some(declarations) = &self.declarations else {
-            return self.make(namespace, name, config).await;
-        };
-        declarations.create(namespace, name, &config).await?;
-        match self.make(namespace, name, config).await {
-            // KV has followed the declaration already: no other stream can have taken the name.
-            Err(ControlError::Exists(_)) => Ok(()),
-            other => other,
+        match &self.declarations {
+            None => self.make(namespace, name, config).await?,
+            Some(declarations) => {
+                declarations.create(namespace, name, &config).await?;
+                match self.make(namespace, name, config).await {
+                    // KV has followed the declaration already: no other stream can have taken the name.
+                    Ok(()) | Err(ControlError::Exists(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
         }
+        if attributes == StreamAttributes::default() {
+            return Ok(());
+        }
+        // A crash before this leaves a stream without them, whose maker was told nothing. One that comes back with
+        // its data has those that it had until it is asked for with others.
+        let Some((entry, _)) = self.entry(&keys::stream(namespace, name)).await? else {
+            return Err(ControlError::NoStream(name.to_owned()));
+        };
+        let set = |kept: &mut StreamAttributes| {
+            *kept = StreamAttributes { consumers: std::mem::take(&mut kept.consumers), ..attributes.clone() };
+            Ok::<(), std::convert::Infallible>(())
+        };
+        let Ok(()) = self.change_attributes_of(namespace, name, &entry.data, set).await?;
+        Ok(())
     }
 
     async fn make(&self, namespace: &str, name: &str, config: StreamConfig) -> Result<(), ControlError> {
@@ -184,7 +201,7 @@ impl Inner {
         }
     }
 
-    async fn entry(&self, key: &str) -> Result<Option<(StreamEntry, u64)>, ControlError> {
+    pub(super) async fn entry(&self, key: &str) -> Result<Option<(StreamEntry, u64)>, ControlError> {
         let Some(found) = self.context.kv.get(key).await.map_err(|e| unavailable(&e))? else {
             return Ok(None);
         };

@@ -10,11 +10,11 @@ use millrace_core::plan::{Action, PlanError};
 use millrace_core::token::TokenKey;
 use millrace_core::{
     BrokerId, ClosedShard, DataId, HashRange, Lane, OpenShard, Position, Record, SequenceNumber, ShardId,
-    ShardMap, StoredRecord, StreamConfig, StreamEntry,
+    ShardMap, StoredRecord, StreamAttributes, StreamConfig, StreamEntry,
 };
 use millrace_log::{Heartbeats, Kv, Log, ShardAddress};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
@@ -29,9 +29,11 @@ use tasks::Tasks;
 pub use changes::Changes;
 pub use declarations::Declarations;
 pub use members::Member;
+pub use news::NEWS_ASKED_AT_ONCE;
 pub use peers::{NoPeers, PeerError, Peers};
 pub use settings::Settings;
 
+mod attributes;
 mod beats;
 mod catalog;
 mod changes;
@@ -41,6 +43,7 @@ mod figures;
 mod history;
 mod limits;
 mod members;
+mod news;
 mod owned;
 mod owner;
 mod peers;
@@ -65,6 +68,15 @@ pub struct Stream {
     pub entry: StreamEntry,
     /// Its open shards and reshards; `None` until they are made.
     pub map: Option<Arc<ShardMap>>,
+    /// What its users keep of it.
+    pub attributes: Arc<StreamAttributes>,
+}
+
+impl Stream {
+    /// Whether its records are said to be encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.attributes.encryption_key.is_some()
+    }
 }
 
 /// Where a record came to lie.
@@ -234,6 +246,7 @@ struct Inner {
     history: History,
     owned: RwLock<BTreeMap<(DataId, ShardId), Arc<OwnedShard>>>,
     closed: Mutex<ClosedShards>,
+    news_turns: Semaphore,
     tasks: std::sync::Weak<Tasks>,
 }
 
@@ -339,6 +352,7 @@ impl Broker {
             history,
             owned: RwLock::default(),
             closed: Mutex::default(),
+            news_turns: Semaphore::new(NEWS_ASKED_AT_ONCE),
             tasks: Arc::downgrade(&tasks),
         });
         let broker = Broker { inner: inner.clone(), tasks, token_key };
@@ -387,12 +401,15 @@ impl Broker {
 
     /// Stops: tells the others first, finishes what is in flight, and hands the shards over.
     pub async fn stop(&self) {
+        // Taken before it is known that the broker leaves: from then on its own task lets go of shards too, and
+        // those would be cut off in what they do.
+        let mut owned: Vec<_> = self.inner.owned.read().values().cloned().collect();
         self.inner.members.leave();
         let key = millrace_core::keys::broker(self.id());
         if let Err(error) = self.inner.heartbeats.stop(&key).await {
             tracing::info!(%error, "the others will miss this broker's beats instead of being told");
         }
-        let owned: Vec<_> = std::mem::take(&mut *self.inner.owned.write()).into_values().collect();
+        owned.extend(std::mem::take(&mut *self.inner.owned.write()).into_values());
         for shard in &owned {
             shard.release();
         }
@@ -473,14 +490,15 @@ impl Broker {
     }
 
     /// Makes a stream. It is `Creating` when this returns, and becomes `Active` soon after. If the data of a
-    /// stream of this name was kept, that stream comes back with this configuration.
+    /// stream of this name was kept, that stream comes back with this configuration, and with its consumers.
     pub async fn create_stream(
         &self,
         namespace: &str,
         name: &str,
         config: StreamConfig,
+        attributes: StreamAttributes,
     ) -> Result<(), ControlError> {
-        self.inner.create_stream(namespace, name, config).await
+        self.inner.create_stream(namespace, name, config, attributes).await
     }
 
     /// Removes a stream and its data. It is `Deleting` when this returns, and is gone soon after.

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::changes::Changed;
 use super::limits::{WriteLimit, write_rates};
 use super::owner::{Owner, OwnerContext};
 use super::tail::{Tail, TailView};
@@ -131,6 +132,8 @@ pub(crate) struct OwnedShard {
     limit: Mutex<Option<WriteLimit>>,
     pub(crate) load: Mutex<LoadWindow>,
     pub(super) tail: Mutex<Tail>,
+    /// Counts what the tail is told.
+    pub(super) news: Changed,
 }
 
 impl OwnedShard {
@@ -147,6 +150,7 @@ impl OwnedShard {
             limit: Mutex::new(None),
             load: Mutex::default(),
             tail: Mutex::default(),
+            news: Changed::default(),
         });
         let owner = Owner::new(context, shard.clone(), inbox);
         (shard, owner.run())

@@ -272,10 +272,12 @@ impl Owner {
             &self.context.tails_bytes,
             settings.tails_bytes,
         );
+        self.shard.news.note();
     }
 
     /// Notes where the shard ends in the log.
     pub(super) fn begin(&self, last: u64, last_arrival_ms: i64, closed: bool) {
         self.shard.tail.lock().begin(last, last_arrival_ms, closed, &self.context.tails_bytes);
+        self.shard.news.note();
     }
 }

@@ -3,6 +3,8 @@
 //!
 //! Every body begins with a version byte. Records travel as the packs that they would be stored in.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use millrace_core::map::{StoredFormatError, cbor};
@@ -51,8 +53,8 @@ impl Peers for NoPeers {
 pub(super) enum PeerRequest {
     /// Append these records to these shards.
     Append(Vec<AppendGroup>),
-    /// Tell where a shard ends.
-    Tail { data: DataId, shard: ShardId, from: u64, max_bytes: u32 },
+    /// Tell where a shard ends: at once, or within `wait` when there is something from `from` on.
+    Tail { data: DataId, shard: ShardId, from: u64, max_bytes: u32, wait: Duration },
 }
 
 /// Records for one shard.
@@ -102,6 +104,14 @@ pub(super) fn tail_request(data: &DataId, shard: ShardId, from: u64, max_bytes: 
     bytes.put_u64_le(shard.0);
     bytes.put_u64_le(from);
     bytes.put_u32_le(max_bytes);
+    bytes.freeze()
+}
+
+/// A request to tell where a shard ends once there is something from `from` on, within `wait`. A broker that does not
+/// know of waiting passes over it and answers at once.
+pub(super) fn news_request(data: &DataId, shard: ShardId, from: u64, wait: Duration) -> Bytes {
+    let mut bytes = BytesMut::from(tail_request(data, shard, from, 0));
+    bytes.put_u32_le(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX));
     bytes.freeze()
 }
 
@@ -158,7 +168,10 @@ pub(super) fn read_request(mut bytes: Bytes) -> Result<PeerRequest, StoredFormat
             if bytes.len() < 12 {
                 return Err(damaged("it ends too early"));
             }
-            Ok(PeerRequest::Tail { data, shard, from: bytes.get_u64_le(), max_bytes: bytes.get_u32_le() })
+            let (from, max_bytes) = (bytes.get_u64_le(), bytes.get_u32_le());
+            let wait_ms = if bytes.len() >= 4 { bytes.get_u32_le() } else { 0 };
+            let wait = Duration::from_millis(wait_ms.into());
+            Ok(PeerRequest::Tail { data, shard, from, max_bytes, wait })
         }
         _ => Err(damaged("its kind is unknown")),
     }

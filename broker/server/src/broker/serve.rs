@@ -17,12 +17,13 @@ pub(super) async fn serve(broker: &Arc<Inner>, request: Bytes) -> Result<Bytes, 
             let outcomes = join_all(groups.into_iter().map(|group| append(broker, group))).await;
             Ok(peers::append_answer(outcomes))
         }
-        PeerRequest::Tail { data, shard, from, max_bytes } => {
+        PeerRequest::Tail { data, shard, from, max_bytes, wait } => {
             let known = broker.context.catalog.map(&data);
             let lane = known.and_then(|known| known.map.get(shard).map(|open| open.lane));
             let view = match lane {
                 Some(lane) if broker.members.is_mine(&data, shard) => {
-                    broker.owned(&data, lane, shard).tail(from, max_bytes as usize).await.ok()
+                    let owned = broker.owned(&data, lane, shard);
+                    owned.tail_beyond(from, max_bytes as usize, wait).await
                 }
                 _ => None,
             };

@@ -1,4 +1,5 @@
-//! Removing what a stream consists of: the map, the lanes, the closed shards' entries, then the stream's own.
+//! Removing what a stream consists of: the map, the attributes, the lanes, the closed shards' entries, then the
+//! stream's own.
 
 use millrace_core::lane::MAX_LANES;
 use millrace_core::{DataId, Lane, StreamEntry, keys};
@@ -31,13 +32,14 @@ pub(super) async fn delete(
     }
 }
 
-/// Removes a stream's map, lanes and closed shards. Each of these may be gone already.
+/// Removes a stream's map, attributes, lanes and closed shards. Each of these may be gone already.
 ///
 /// The map goes first, so that owners stop and finish no reshard into what is being removed. The lanes are not
 /// taken from it then: all that there can be are removed, which also finds one that was made for a map which was
 /// never written.
 pub(super) async fn remove_data(shared: &Shared, data: &DataId) -> Result<(), StepError> {
     shared.kv.delete(&keys::map(data), None).await?;
+    shared.kv.delete(&keys::attributes(data), None).await?;
     for lane in (0..MAX_LANES).map(Lane) {
         shared.log.delete_lane(&LaneAddress { data: data.clone(), lane }).await?;
     }

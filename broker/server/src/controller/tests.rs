@@ -237,6 +237,8 @@ async fn a_stream_is_gone_wherever_its_removal_is_struck() {
         // As after a crash between the making of a lane and the write of its map.
         let config = lanes::new_lane(&StreamConfig::default(), 4);
         world.client.ensure_lane(&lane(3), &config).await.unwrap();
+        let attributes = millrace_core::StreamAttributes::default().encode();
+        world.client.create(&keys::attributes(&data()), attributes.into()).await.unwrap();
         world.change(|entry| entry.state = StreamState::Deleting).await;
         world
     };
@@ -246,6 +248,7 @@ async fn a_stream_is_gone_wherever_its_removal_is_struck() {
         async |world| {
             assert_eq!(world.lanes().await, BTreeSet::new());
             assert_eq!(world.cluster.value(&keys::map(&data())), None);
+            assert_eq!(world.cluster.value(&keys::attributes(&data())), None);
             assert_eq!(world.cluster.values(&keys::closed_of(&data())), []);
         },
     )

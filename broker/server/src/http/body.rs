@@ -1,14 +1,19 @@
 //! Reading a request's body whole, within bounds.
 
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use flate2::read::MultiGzDecoder;
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Body;
+
+/// How much of a packed body is unpacked at a time.
+const UNPACK_BYTES: usize = 64 << 10;
 
 /// The memory that the bodies of all requests may take together.
 ///
@@ -141,6 +146,29 @@ async fn next_data(body: &mut Body) -> Result<Option<Bytes>, BodyError> {
     Ok(None)
 }
 
+/// What a body that was packed with gzip holds (RFC 1952): no more than a body may, and counted as one.
+///
+/// # Errors
+/// When it is no gzip, or exceeds a bound: it is given up at the first byte too many.
+pub fn unpack(packed: &HeldBody, limits: &BodyLimits) -> Result<HeldBody, BodyError> {
+    let mut packed = MultiGzDecoder::new(&packed.bytes[..]);
+    let mut share = None;
+    let mut whole = Vec::new();
+    loop {
+        let before = whole.len();
+        // Counted before it is there.
+        limits.budget.take(before + UNPACK_BYTES, &mut share)?;
+        let piece = packed.by_ref().take(UNPACK_BYTES as u64).read_to_end(&mut whole);
+        piece.map_err(|error| BodyError::Broken(format!("it is no gzip: {error}")))?;
+        if whole.len() > limits.max_bytes {
+            return Err(BodyError::TooLarge { limit_bytes: limits.max_bytes });
+        }
+        if whole.len() == before {
+            return Ok(HeldBody { bytes: whole.into(), _share: share });
+        }
+    }
+}
+
 /// Throws away what is left of a body, up to twice its bound and within its time, so that a caller who is
 /// still sending reads the answer instead of a broken connection.
 pub async fn drain(body: &mut Body, limits: &BodyLimits) {
@@ -207,5 +235,39 @@ mod tests {
         drop(first);
         assert_eq!(limits.budget.used_bytes(), 0);
         assert!(read(&mut super::super::full(vec![0; 100]), &limits).await.is_ok());
+    }
+
+    fn packed(bytes: &[u8]) -> HeldBody {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut packer, bytes).unwrap();
+        HeldBody { bytes: packer.finish().unwrap().into(), _share: None }
+    }
+
+    #[test]
+    fn a_packed_body_is_unpacked_within_the_bounds_of_any_other() {
+        let text: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
+        let limits_of = |max_bytes: usize| limits(max_bytes, 4 << 20);
+        let bounds = limits_of(text.len());
+        let held = unpack(&packed(&text), &bounds).unwrap();
+        assert!(held.bytes == text);
+        assert!(bounds.budget.used_bytes() >= text.len());
+        drop(held);
+        assert_eq!(bounds.budget.used_bytes(), 0);
+        assert_eq!(unpack(&packed(b""), &bounds).unwrap().bytes, "");
+        let too_large = unpack(&packed(&text), &limits_of(text.len() - 1));
+        assert_eq!(too_large.unwrap_err(), BodyError::TooLarge { limit_bytes: text.len() - 1 });
+        // What a small body of zeros would become costs no more than its bound.
+        let bomb = packed(&vec![0; 64 << 20]);
+        assert!(matches!(unpack(&bomb, &limits_of(1 << 20)), Err(BodyError::TooLarge { .. })));
+        assert_eq!(unpack(&bomb, &limits(64 << 20, 4 << 20)).unwrap_err(), BodyError::Overloaded);
+    }
+
+    #[test]
+    fn what_is_no_gzip_is_a_broken_body() {
+        let whole = packed(b"text").bytes;
+        for bad in [Bytes::from_static(b""), Bytes::from_static(b"{}"), whole.slice(..whole.len() - 1)] {
+            let outcome = unpack(&HeldBody { bytes: bad, _share: None }, &limits(1 << 20, 1 << 20));
+            assert!(matches!(outcome, Err(BodyError::Broken(_))), "{outcome:?}");
+        }
     }
 }

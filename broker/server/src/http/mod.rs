@@ -22,7 +22,7 @@ mod listener;
 
 pub use admin::{Admin, serve_admin};
 pub use ask::Asker;
-pub use body::{BodyBudget, BodyError, BodyLimits, HeldBody, drain, read};
+pub use body::{BodyBudget, BodyError, BodyLimits, HeldBody, drain, read, unpack};
 pub use dispatch::{Readiness, Router};
 pub use listener::{ListenerConfig, serve};
 

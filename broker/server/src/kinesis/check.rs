@@ -5,6 +5,8 @@
 
 use std::fmt::Display;
 
+use millrace_core::RecordSize;
+
 use super::error::ApiError;
 
 /// The service names no more violations than this in one answer.
@@ -23,6 +25,9 @@ pub(super) enum Pattern {
     /// 129 digits at most.
     SequenceNumber,
     StreamArn,
+    /// ARNs of what a stream has to do with: itself, its consumers, and what is none of ours.
+    ResourceArn,
+    ConsumerArn,
 }
 
 impl Pattern {
@@ -33,19 +38,47 @@ impl Pattern {
             Pattern::HashKey => r"0|([1-9]\d{0,38})",
             Pattern::SequenceNumber => r"0|([1-9]\d{0,128})",
             Pattern::StreamArn => r"arn:aws.*:kinesis:.*:\d{12}:stream/\S+",
+            Pattern::ResourceArn => r"arn:aws.*:kinesis:.*:\d{12}:.*(stream|channel|queue)/\S+",
+            Pattern::ConsumerArn => {
+                r"^(arn):aws.*:kinesis:.*:\d{12}:.*stream\/[a-zA-Z0-9_.-]+\/consumer\/[a-zA-Z0-9_.-]+:[0-9]+"
+            }
         }
     }
 
     fn fits(self, text: &str) -> bool {
-        let name = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
         match self {
             Pattern::Any => true,
-            Pattern::Name => !text.is_empty() && text.chars().all(name),
+            Pattern::Name => is_name(text),
             Pattern::HashKey => decimal(text, 39),
             Pattern::SequenceNumber => decimal(text, 129),
-            Pattern::StreamArn => stream_arn(text).is_some(),
+            Pattern::StreamArn => {
+                arn_resource(text).and_then(|rest| rest.strip_prefix("stream/")).is_some_and(is_path)
+            }
+            Pattern::ResourceArn => {
+                let kinds = ["stream/", "channel/", "queue/"];
+                arn_resource(text).is_some_and(|rest| {
+                    kinds.iter().any(|kind| rest.split_once(kind).is_some_and(|(_, path)| is_path(path)))
+                })
+            }
+            Pattern::ConsumerArn => arn_resource(text).and_then(consumer_of).is_some(),
         }
     }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
+}
+
+fn is_path(text: &str) -> bool {
+    !text.is_empty() && !text.contains(char::is_whitespace)
+}
+
+/// Stream, name and seconds of registration in `stream/NAME/consumer/NAME:SECONDS`, what a consumer's ARN ends in.
+pub(super) fn consumer_of(resource: &str) -> Option<(&str, &str, i64)> {
+    let (stream, consumer) = resource.strip_prefix("stream/")?.split_once("/consumer/")?;
+    let (name, seconds) = consumer.split_once(':')?;
+    let digits = !seconds.is_empty() && seconds.bytes().all(|b| b.is_ascii_digit());
+    (is_name(stream) && is_name(name) && digits).then_some((stream, name, seconds.parse().ok()?))
 }
 
 fn decimal(text: &str, max_digits: usize) -> bool {
@@ -53,14 +86,14 @@ fn decimal(text: &str, max_digits: usize) -> bool {
     digits && text.len() <= max_digits && (text == "0" || !text.starts_with('0'))
 }
 
-fn stream_arn(text: &str) -> Option<()> {
+/// What stands behind the account in an ARN of Kinesis.
+fn arn_resource(text: &str) -> Option<&str> {
     let mut parts = text.splitn(6, ':');
     let mut next = || parts.next();
     let (arn, partition, service, _region) = (next()?, next()?, next()?, next()?);
-    let (account, resource) = (next()?, next()?.strip_prefix("stream/")?);
+    let (account, resource) = (next()?, next()?);
     let digits = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
-    let named = !resource.is_empty() && !resource.contains(char::is_whitespace);
-    (arn == "arn" && partition.starts_with("aws") && service == "kinesis" && digits && named).then_some(())
+    (arn == "arn" && partition.starts_with("aws") && service == "kinesis" && digits).then_some(resource)
 }
 
 /// What the model asks of a text member. Lengths are in characters.
@@ -78,6 +111,10 @@ const fn rule(min: usize, max: usize, pattern: Pattern) -> TextRule {
 pub(super) const STREAM_NAME: TextRule = rule(1, 128, Pattern::Name);
 pub(super) const SHARD_ID: TextRule = rule(1, 128, Pattern::Name);
 pub(super) const STREAM_ARN: TextRule = rule(1, 2_048, Pattern::StreamArn);
+pub(super) const RESOURCE_ARN: TextRule = rule(1, 2_048, Pattern::ResourceArn);
+pub(super) const CONSUMER_ARN: TextRule = rule(1, 2_048, Pattern::ConsumerArn);
+pub(super) const CONSUMER_NAME: TextRule = rule(1, 128, Pattern::Name);
+pub(super) const KEY_ID: TextRule = rule(1, 2_048, Pattern::Any);
 pub(super) const PARTITION_KEY: TextRule = rule(1, 256, Pattern::Any);
 pub(super) const HASH_KEY: TextRule = rule(0, usize::MAX, Pattern::HashKey);
 pub(super) const SEQUENCE_NUMBER: TextRule = rule(0, usize::MAX, Pattern::SequenceNumber);
@@ -168,6 +205,18 @@ impl Checks {
         self.text("streamName", name, STREAM_NAME);
     }
 
+    /// What a request names a stream or a consumer by has to be there and follow its rules.
+    pub(super) fn resource(&mut self, arn: Option<&str>) {
+        self.required("resourceARN", arn);
+        self.text("resourceARN", arn, RESOURCE_ARN);
+    }
+
+    /// The size of a record has to lie within its bounds, if it is there.
+    pub(super) fn record_size(&mut self, kib: Option<i64>) {
+        let (min, max) = (RecordSize::MIN.kib(), RecordSize::MAX.kib());
+        self.number("maxRecordSizeInKiB", kib, i64::from(min), i64::from(max));
+    }
+
     /// Whether anything is wrong so far.
     pub(super) fn failed(&self) -> bool {
         !self.0.is_empty()
@@ -219,6 +268,15 @@ mod tests {
         assert!(Pattern::SequenceNumber.fits(&"9".repeat(129)));
         assert!(Pattern::StreamArn.fits("arn:aws:kinesis:eu-west-1:012345678901:stream/a"));
         assert!(Pattern::StreamArn.fits("arn:aws-cn:kinesis::012345678901:stream/a"));
+        let consumer = "arn:aws:kinesis:eu-west-1:012345678901:stream/a/consumer/b:17";
+        assert!(Pattern::ConsumerArn.fits(consumer) && Pattern::ResourceArn.fits(consumer));
+        assert!(Pattern::ResourceArn.fits("arn:aws:kinesis:eu-west-1:012345678901:queue/a"));
+        for bad in
+            ["stream/a", "stream/a/consumer/b", "stream/a/consumer/b:", "stream//consumer/b:1", "table/a"]
+        {
+            assert!(!Pattern::ConsumerArn.fits(&format!("arn:aws:kinesis:r:012345678901:{bad}")), "{bad}");
+        }
+        assert!(!Pattern::ResourceArn.fits("arn:aws:kinesis:r:012345678901:table/a"));
         for bad in ["arn:aws:kinesis:r:01234567890:stream/a", "arn:aws:sqs:r:012345678901:stream/a", "a", ""]
         {
             assert!(!Pattern::StreamArn.fits(bad), "{bad}");

@@ -1,28 +1,21 @@
 //! `DescribeStream`, `DescribeStreamSummary`.
 
-use millrace_core::{CapacityMode, StreamState};
-use serde::{Deserialize, Serialize, Serializer};
+use std::collections::BTreeSet;
 
+use millrace_core::{CapacityMode, StreamState};
+use serde::{Deserialize, Serialize};
+
+use super::Call;
 use super::check::{self, Checks};
 use super::error::ApiError;
-use super::input::{Text, as_str, parse};
+use super::input::{Text, Timestamp, as_str};
+use super::mode::{WarmThroughput, strategy};
 use super::shards::{ShardForm, shard_id};
-use super::{Call, json};
 use crate::broker::Stream;
 
 /// The most shards of one answer, and how many there are if the caller does not say (Kinesis API,
 /// `DescribeStream`).
 const MAX_SHARDS: usize = 100;
-
-/// A time as the API writes it: seconds since 1970, with a fraction of milliseconds.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Seconds(pub(super) i64);
-
-impl Serialize for Seconds {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f64(self.0 as f64 / 1_000.0)
-    }
-}
 
 /// Who decides how many shards a stream has.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -63,6 +56,11 @@ pub(super) fn has_data(stream: &Stream) -> bool {
     matches!(status(stream), "ACTIVE" | "UPDATING")
 }
 
+/// How many shards of the stream take records.
+pub(super) fn open_shards(stream: &Stream) -> usize {
+    stream.map.as_ref().filter(|_| has_data(stream)).map_or(0, |map| map.open.len())
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct DescribeStreamInput<'a> {
@@ -85,9 +83,11 @@ struct Description<'a> {
     stream_status: &'static str,
     stream_mode_details: StreamModeDetails,
     retention_period_hours: u64,
-    stream_creation_timestamp: Seconds,
-    enhanced_monitoring: [EnhancedMetrics; 1],
+    stream_creation_timestamp: Timestamp,
+    enhanced_monitoring: [EnhancedMetrics<'a>; 1],
     encryption_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<&'a str>,
     #[serde(flatten)]
     rest: Rest,
 }
@@ -99,26 +99,37 @@ enum Rest {
     #[serde(rename_all = "PascalCase")]
     Shards { shards: Vec<ShardForm>, has_more_shards: bool },
     #[serde(rename_all = "PascalCase")]
-    Counts { open_shard_count: usize, consumer_count: usize },
+    Summary {
+        open_shard_count: usize,
+        consumer_count: usize,
+        #[serde(rename = "MaxRecordSizeInKiB")]
+        max_record_size_in_kib: u32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        warm_throughput: Option<WarmThroughput>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        record_distribution_strategy: Option<&'static str>,
+    },
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct EnhancedMetrics {
-    shard_level_metrics: [&'static str; 0],
+struct EnhancedMetrics<'a> {
+    shard_level_metrics: &'a BTreeSet<String>,
 }
 
 fn description<'a>(call: &Call<'_>, stream: &'a Stream, rest: Rest) -> Description<'a> {
-    let config = &stream.entry.config;
+    let (config, attributes) = (&stream.entry.config, &stream.attributes);
+    let key_id = attributes.encryption_key.as_deref();
     Description {
         stream_name: &stream.name,
         stream_arn: call.stream_arn(&stream.name),
         stream_status: status(stream),
         stream_mode_details: config.mode.into(),
         retention_period_hours: config.retention_s.div_ceil(3_600),
-        stream_creation_timestamp: Seconds(stream.entry.created_ms),
-        enhanced_monitoring: Default::default(),
-        encryption_type: "NONE",
+        stream_creation_timestamp: Timestamp { ms: stream.entry.created_ms },
+        enhanced_monitoring: [EnhancedMetrics { shard_level_metrics: &attributes.monitored }],
+        encryption_type: if key_id.is_some() { "KMS" } else { "NONE" },
+        key_id,
         rest,
     }
 }
@@ -129,7 +140,7 @@ pub(super) async fn describe_stream(call: &Call<'_>, body: &[u8]) -> Result<Vec<
     struct Output<'a> {
         stream_description: Description<'a>,
     }
-    let input: DescribeStreamInput<'_> = parse(body)?;
+    let input: DescribeStreamInput<'_> = call.format.read(body)?;
     let mut checks = Checks::default();
     checks.text("exclusiveStartShardId", as_str(&input.exclusive_start_shard_id), check::SHARD_ID);
     checks.number("limit", input.limit, 1, 10_000);
@@ -154,7 +165,7 @@ pub(super) async fn describe_stream(call: &Call<'_>, body: &[u8]) -> Result<Vec<
     let has_more_shards = shards.len() > most;
     shards.truncate(most);
     let rest = Rest::Shards { shards: shards.iter().map(ShardForm::from).collect(), has_more_shards };
-    json(&Output { stream_description: description(call, &stream, rest) })
+    call.format.write(&Output { stream_description: description(call, &stream, rest) })
 }
 
 pub(super) async fn describe_stream_summary(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>, ApiError> {
@@ -163,14 +174,20 @@ pub(super) async fn describe_stream_summary(call: &Call<'_>, body: &[u8]) -> Res
     struct Output<'a> {
         stream_description_summary: Description<'a>,
     }
-    let input: DescribeStreamInput<'_> = parse(body)?;
+    let input: DescribeStreamInput<'_> = call.format.read(body)?;
     let mut checks = Checks::default();
     checks.stream(as_str(&input.stream_name), as_str(&input.stream_arn));
     checks.finish()?;
     let stream = call.stream(as_str(&input.stream_name), as_str(&input.stream_arn))?;
-    let open_shard_count = stream.map.as_ref().filter(|_| has_data(&stream)).map_or(0, |map| map.open.len());
-    let rest = Rest::Counts { open_shard_count, consumer_count: 0 };
-    json(&Output { stream_description_summary: description(call, &stream, rest) })
+    let on_demand = stream.entry.config.mode == CapacityMode::OnDemand;
+    let rest = Rest::Summary {
+        open_shard_count: open_shards(&stream),
+        consumer_count: stream.attributes.consumers.len(),
+        max_record_size_in_kib: stream.entry.config.max_record.kib(),
+        warm_throughput: WarmThroughput::of(&stream).filter(|_| on_demand),
+        record_distribution_strategy: on_demand.then(|| strategy(stream.attributes.distribution)),
+    };
+    call.format.write(&Output { stream_description_summary: description(call, &stream, rest) })
 }
 
 #[cfg(test)]
@@ -183,7 +200,13 @@ pub(super) mod tests {
     pub(in crate::kinesis) fn stream(state: StreamState, map: Option<ShardMap>) -> Stream {
         let config = StreamConfig { mode: CapacityMode::Provisioned, shards: 2, ..StreamConfig::default() };
         let entry = StreamEntry { data: DataId::from_random(1), state, created_ms: 0, config };
-        Stream { namespace: "default".into(), name: "s".into(), entry, map: map.map(Arc::new) }
+        Stream {
+            namespace: "default".into(),
+            name: "s".into(),
+            entry,
+            map: map.map(Arc::new),
+            attributes: Arc::default(),
+        }
     }
 
     #[test]
@@ -204,10 +227,5 @@ pub(super) mod tests {
         splitting.entry.config.mode = CapacityMode::OnDemand;
         splitting.map = Some(Arc::new(ShardMap::new(7, 0)));
         assert_eq!(status(&splitting), "ACTIVE");
-    }
-
-    #[test]
-    fn times_are_seconds_with_milliseconds() {
-        assert_eq!(serde_json::to_string(&Seconds(1_459_799_926_480)).unwrap(), "1459799926.48");
     }
 }

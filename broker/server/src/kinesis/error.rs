@@ -4,6 +4,7 @@ use http::StatusCode;
 use millrace_core::ShardId;
 
 use super::account::Account;
+use super::format::Format;
 use crate::broker::{ControlError, PutError, ReadError, Stream};
 use crate::http::BodyError;
 use crate::sigv4::AuthError;
@@ -70,6 +71,14 @@ impl ApiError {
 
     pub(super) fn throttled(message: impl Into<String>) -> ApiError {
         ApiError::client(RATE_EXCEEDED, message)
+    }
+
+    /// The request would have succeeded, and was made only to find that out.
+    pub(super) fn dry_run() -> ApiError {
+        ApiError::client(
+            "DryRunOperationException",
+            "The request was rejected because the DryRun parameter was specified.",
+        )
     }
 
     /// An operation of Kinesis that this version does not have. Not one of Kinesis' errors: to answer with one
@@ -162,13 +171,13 @@ impl ApiError {
     }
 
     /// The body as it is sent.
-    pub(super) fn body(&self) -> Vec<u8> {
+    pub(super) fn body(&self, format: Format) -> Vec<u8> {
         #[derive(serde::Serialize)]
         struct Form<'a> {
             __type: &'a str,
             message: &'a str,
         }
-        serde_json::to_vec(&Form { __type: self.name, message: &self.message }).unwrap_or_default()
+        format.write(&Form { __type: self.name, message: &self.message }).unwrap_or_default()
     }
 }
 
@@ -215,7 +224,8 @@ mod tests {
     #[test]
     fn errors_have_kinesis_form() {
         let error = ApiError::no_stream("a\"b", &Account::of_namespace("default"));
-        let body: serde_json::Value = serde_json::from_slice(&error.body()).unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&error.body(Format::Json)).unwrap();
+        assert_eq!(minicbor_serde::from_slice::<serde_json::Value>(&error.body(Format::Cbor)).unwrap(), body);
         assert_eq!(body["__type"], "ResourceNotFoundException");
         let account = Account::of_namespace("default");
         assert_eq!(body["message"], format!("Stream a\"b under account {account} not found."));

@@ -1,19 +1,23 @@
 //! `GetRecords`.
 
-use std::io::Write;
+use std::convert::Infallible;
+use std::io::{self, Write};
 
-use base64_simd::STANDARD;
 use jiff::Timestamp;
 use millrace_core::token::{ShardIterator, TokenError};
-use millrace_core::{CapacityMode, Limits, SequenceNumber, StoredRecord};
-use serde::Deserialize;
+use millrace_core::{CapacityMode, Limits};
+use minicbor::Encoder;
+use minicbor_serde::error::EncodeError;
+use serde::{Deserialize, Serialize};
 
 use super::Call;
 use super::check::{self, Checks};
 use super::describe::has_data;
 use super::error::ApiError;
-use super::input::{Text, as_str, parse};
+use super::format::Format;
+use super::input::{Text, as_str};
 use super::iterator::ITERATOR_MS;
+use super::records;
 use super::shards::ChildForm;
 use crate::broker::{ReadBatch, Stream};
 
@@ -22,13 +26,13 @@ use crate::broker::{ReadBatch, Stream};
 const MAX_RECORDS: i64 = 10_000;
 /// The most data of one answer, in bytes.
 const MAX_BYTES: usize = 10 << 20;
-/// What an answer has beside its records, and a record beside its data and key, in bytes.
+/// What an answer has beside its records, in bytes.
 const ANSWER_BYTES: usize = 512;
-const RECORD_BYTES: usize = 144;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct GetRecordsInput<'a> {
+    dry_run: Option<bool>,
     limit: Option<i64>,
     #[serde(borrow)]
     shard_iterator: Option<Text<'a>>,
@@ -37,7 +41,7 @@ struct GetRecordsInput<'a> {
 }
 
 pub(super) async fn get_records(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>, ApiError> {
-    let input: GetRecordsInput<'_> = parse(body)?;
+    let input: GetRecordsInput<'_> = call.format.read(body)?;
     let mut checks = Checks::default();
     checks.number("limit", input.limit, 1, MAX_RECORDS);
     checks.required("shardIterator", input.shard_iterator.as_ref());
@@ -65,6 +69,7 @@ pub(super) async fn get_records(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>,
     if !has_data(&stream) {
         return Err(ApiError::no_stream(&stream.name, &call.account));
     }
+    call.check_dry_run(input.dry_run)?;
     let metered = is_metered(&stream);
     let reads = &call.kinesis.reads;
     if metered && !reads.admit(&iterator.data, iterator.shard, call.now_ms) {
@@ -87,7 +92,7 @@ pub(super) async fn get_records(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>,
         let next = ShardIterator { next, not_before_ms, ..iterator };
         next.seal(key, broker.now_ms() + ITERATOR_MS)
     });
-    write(&batch, next.as_deref())
+    write(call.format, &batch, next.as_deref(), stream.is_encrypted())
 }
 
 /// Whether the stream's readers are held to Kinesis' quotas.
@@ -114,20 +119,26 @@ fn long_format(ms: i64) -> String {
     time.strftime("%a %b %d %H:%M:%S UTC %Y").to_string()
 }
 
-/// Writes the answer, the data in base64 right where it belongs.
-fn write(batch: &ReadBatch, next: Option<&str>) -> Result<Vec<u8>, ApiError> {
-    let size =
-        |record: &StoredRecord| RECORD_BYTES + record.partition_key.len() + record.data.len().div_ceil(3) * 4;
-    let room = batch.records.iter().map(|(_, record)| size(record)).sum::<usize>() + ANSWER_BYTES;
+fn write(
+    format: Format,
+    batch: &ReadBatch,
+    next: Option<&str>,
+    encrypted: bool,
+) -> Result<Vec<u8>, ApiError> {
+    let room = records::room(format, &batch.records) + ANSWER_BYTES;
     let mut out = Vec::with_capacity(room);
-    write_answer(&mut out, batch, next).map_err(|error| {
-        tracing::error!(%error, "an answer can't be written");
+    let written = match format {
+        Format::Json => json_answer(&mut out, batch, next, encrypted).map_err(|error| error.to_string()),
+        Format::Cbor => cbor_answer(&mut out, batch, next, encrypted).map_err(|error| error.to_string()),
+    };
+    written.map_err(|error| {
+        tracing::error!(error, "an answer can't be written");
         ApiError::internal()
     })?;
     Ok(out)
 }
 
-fn write_answer(out: &mut Vec<u8>, batch: &ReadBatch, next: Option<&str>) -> std::io::Result<()> {
+fn json_answer(out: &mut Vec<u8>, batch: &ReadBatch, next: Option<&str>, encrypted: bool) -> io::Result<()> {
     write!(out, r#"{{"MillisBehindLatest":{},"NextShardIterator":"#, batch.millis_behind.max(0))?;
     match next {
         Some(text) => write!(out, r#""{text}""#)?,
@@ -135,28 +146,34 @@ fn write_answer(out: &mut Vec<u8>, batch: &ReadBatch, next: Option<&str>) -> std
     }
     if !batch.children.is_empty() {
         out.extend_from_slice(br#","ChildShards":"#);
-        let children: Vec<ChildForm> = batch.children.iter().map(ChildForm::from).collect();
-        serde_json::to_writer(&mut *out, &children)?;
+        serde_json::to_writer(&mut *out, &ChildForm::of(batch))?;
     }
-    out.extend_from_slice(br#","Records":["#);
-    for (index, (sequence, record)) in batch.records.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        write_record(out, sequence, record)?;
-    }
-    out.extend_from_slice(b"]}");
+    out.extend_from_slice(br#","Records":"#);
+    records::json(out, &batch.records, encrypted)?;
+    out.push(b'}');
     Ok(())
 }
 
-fn write_record(out: &mut Vec<u8>, sequence: &SequenceNumber, record: &StoredRecord) -> std::io::Result<()> {
-    let (seconds, millis) = (record.arrival_ms.max(0) / 1_000, record.arrival_ms.max(0) % 1_000);
-    write!(out, r#"{{"ApproximateArrivalTimestamp":{seconds}.{millis:03},"Data":""#)?;
-    STANDARD.encode_append(&record.data, out);
-    out.extend_from_slice(br#"","PartitionKey":"#);
-    // A key was checked to be UTF-8 where it came in, and its pack has a checksum.
-    serde_json::to_writer(&mut *out, &String::from_utf8_lossy(&record.partition_key))?;
-    write!(out, r#","SequenceNumber":"{sequence}"}}"#)
+fn cbor_answer(
+    out: &mut Vec<u8>,
+    batch: &ReadBatch,
+    next: Option<&str>,
+    encrypted: bool,
+) -> Result<(), EncodeError<Infallible>> {
+    let mut map = Encoder::new(out);
+    map.map(3 + u64::from(!batch.children.is_empty()))?;
+    map.str("MillisBehindLatest")?.i64(batch.millis_behind.max(0))?;
+    match map.str("NextShardIterator")? {
+        map if next.is_none() => map.null()?,
+        map => map.str(next.unwrap_or_default())?,
+    };
+    if !batch.children.is_empty() {
+        map.str("ChildShards")?;
+        ChildForm::of(batch).serialize(&mut minicbor_serde::Serializer::new(map.writer_mut()))?;
+    }
+    map.str("Records")?;
+    records::cbor(&mut map, &batch.records, encrypted)?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -165,7 +182,8 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use millrace_core::map::Parents;
-    use millrace_core::{Position, ShardId};
+    use millrace_core::{Position, SequenceNumber, ShardId, StoredRecord};
+    use minicbor_serde::tag::Required;
     use serde_json::{Value, json};
 
     fn batch() -> ReadBatch {
@@ -182,7 +200,8 @@ mod tests {
 
     #[test]
     fn an_answer_is_json_with_data_in_base64() {
-        let answer: Value = serde_json::from_slice(&write(&batch(), Some("AAE")).unwrap()).unwrap();
+        let answer: Value =
+            serde_json::from_slice(&write(Format::Json, &batch(), Some("AAE"), false).unwrap()).unwrap();
         let sequence = batch().records[0].0.to_string();
         let record = |key: &str, data: &str| {
             json!({"ApproximateArrivalTimestamp": 1_459_799_926.048, "Data": data, "PartitionKey": key,
@@ -194,10 +213,49 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_in_cbor_has_data_in_bytes_and_tagged_milliseconds() {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Answer<'a> {
+            millis_behind_latest: i64,
+            next_shard_iterator: Option<String>,
+            child_shards: Vec<Value>,
+            #[serde(borrow)]
+            records: Vec<Record<'a>>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Record<'a> {
+            approximate_arrival_timestamp: Required<1, i64>,
+            #[serde(borrow)]
+            data: &'a [u8],
+            partition_key: &'a str,
+            sequence_number: &'a str,
+        }
+        let children = vec![open(8, 0, Parents::default())];
+        let answer = write(Format::Cbor, &ReadBatch { children, ..batch() }, None, false).unwrap();
+        let answer: Answer<'_> = Format::Cbor.read(&answer).unwrap();
+        assert_eq!((answer.millis_behind_latest, answer.next_shard_iterator), (17, None));
+        assert_eq!(answer.child_shards[0]["ShardId"], "shardId-000000000008");
+        let sequence = batch().records[0].0.to_string();
+        for (record, (key, data)) in answer.records.iter().zip([("a\"ä\n", b"data".as_slice()), ("k", b"")])
+        {
+            assert_eq!(*record.approximate_arrival_timestamp, 1_459_799_926_048);
+            assert_eq!((record.data, record.partition_key), (data, key));
+            assert_eq!(record.sequence_number, sequence);
+        }
+        let empty =
+            write(Format::Cbor, &ReadBatch { records: Vec::new(), ..batch() }, Some("AAE"), false).unwrap();
+        let empty: Value = Format::Cbor.read(&empty).unwrap();
+        assert_eq!(empty, json!({"MillisBehindLatest": 17, "NextShardIterator": "AAE", "Records": []}));
+    }
+
+    #[test]
     fn a_shards_end_has_no_iterator_and_names_its_children() {
         let parents = Parents { parent: Some(ShardId(1)), adjacent: Some(ShardId(2)) };
         let batch = ReadBatch { records: Vec::new(), children: vec![open(8, 0, parents)], ..batch() };
-        let answer: Value = serde_json::from_slice(&write(&batch, None).unwrap()).unwrap();
+        let answer: Value =
+            serde_json::from_slice(&write(Format::Json, &batch, None, false).unwrap()).unwrap();
         let expected = json!({"MillisBehindLatest": 17, "NextShardIterator": null, "Records": [], "ChildShards": [{
             "ShardId": "shardId-000000000008",
             "ParentShards": ["shardId-000000000001", "shardId-000000000002"],

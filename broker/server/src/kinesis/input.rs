@@ -1,14 +1,21 @@
-//! Reading request bodies: JSON into values that borrow from the body wherever JSON allows it.
+//! What members of requests and answers are made of: texts and blobs that borrow from the body wherever its form
+//! allows it, and times.
 
 use std::borrow::Cow;
 use std::fmt;
 
+use base64_simd::STANDARD;
+use minicbor_serde::tag::Optional;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::{Serialize, Serializer};
 
 use super::error::ApiError;
 
+/// CBOR's tag of a time that is a number.
+const EPOCH_TAG: u64 = 1;
+
 /// A text that lies in the body as it is, unless it had escapes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Text<'a>(Cow<'a, str>);
 
 impl Text<'_> {
@@ -39,41 +46,115 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Text<'de>, E> {
                 Ok(Text(Cow::Owned(text.to_owned())))
             }
+
+            fn visit_string<E: de::Error>(self, text: String) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text)))
+            }
         }
-        deserializer.deserialize_str(TextVisitor)
+        match deserializer.is_human_readable() {
+            true => deserializer.deserialize_str(TextVisitor),
+            // Only so are texts in pieces put together.
+            false => deserializer.deserialize_any(TextVisitor),
+        }
     }
 }
 
-/// A time: a number of seconds since 1970, with a fraction.
+/// Bytes: base64 in JSON, a byte string in CBOR.
+#[derive(Clone, Debug)]
+pub(super) enum Blob<'a> {
+    Base64(Text<'a>),
+    Bytes(Cow<'a, [u8]>),
+}
+
+impl Blob<'_> {
+    /// How long it is in the body: no less than its bytes.
+    pub(super) fn written_len(&self) -> usize {
+        match self {
+            Blob::Base64(text) => text.as_str().len(),
+            Blob::Bytes(bytes) => bytes.len(),
+        }
+    }
+
+    /// Appends its bytes.
+    pub(super) fn decode_to(&self, buffer: &mut Vec<u8>) -> Result<(), ApiError> {
+        match self {
+            Blob::Base64(text) => STANDARD.decode_append(text.as_str(), buffer).map_err(|_| {
+                ApiError::serialization(
+                    "The data of a record can not be converted to a Blob: it is not base64.",
+                )
+            }),
+            Blob::Bytes(bytes) => {
+                buffer.extend_from_slice(bytes);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Blob<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct BytesVisitor;
+        impl<'de> Visitor<'de> for BytesVisitor {
+            type Value = Blob<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_borrowed_bytes<E: de::Error>(self, bytes: &'de [u8]) -> Result<Blob<'de>, E> {
+                Ok(Blob::Bytes(Cow::Borrowed(bytes)))
+            }
+
+            fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Blob<'de>, E> {
+                Ok(Blob::Bytes(Cow::Owned(bytes)))
+            }
+        }
+        match deserializer.is_human_readable() {
+            true => Text::deserialize(deserializer).map(Blob::Base64),
+            false => deserializer.deserialize_any(BytesVisitor),
+        }
+    }
+}
+
+/// A time: seconds since 1970 with a fraction in JSON, whole milliseconds under [`EPOCH_TAG`] in CBOR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Timestamp {
     /// In Unix milliseconds.
     pub(super) ms: i64,
 }
 
+impl Timestamp {
+    /// Whether it is another time than `ms`, as far as clients that send whole seconds can say.
+    pub(super) fn is_another_second_than(self, ms: i64) -> bool {
+        self.ms.abs_diff(ms) >= 1_000
+    }
+}
+
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            let ms = Optional::<EPOCH_TAG, i64>::deserialize(deserializer)?.into_value();
+            return Ok(Timestamp { ms });
+        }
         let seconds = f64::deserialize(deserializer)?;
         // Times beyond what a clock can show are cut off at the ends of i64 by the conversion.
         Ok(Timestamp { ms: (seconds * 1_000.0).round() as i64 })
     }
 }
 
-/// Reads a body. Members that are not known are passed over, `null` is the same as an absent member.
-///
-/// # Errors
-/// `SerializationException`, when the body is not JSON or a member has another type than it should.
-pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
-    // serde would read a struct from a list of its members too.
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(ApiError::serialization("The body has to be a JSON object."));
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match serializer.is_human_readable() {
+            true => serializer.serialize_f64(self.ms as f64 / 1_000.0),
+            false => Optional::<EPOCH_TAG, i64>::tagged(self.ms).serialize(serializer),
+        }
     }
-    serde_json::from_slice(body).map_err(|error| ApiError::serialization(error.to_string()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kinesis::format::Format;
 
     #[derive(Debug, serde::Deserialize)]
     struct Input<'a> {
@@ -84,10 +165,11 @@ mod tests {
 
     #[test]
     fn texts_are_borrowed_unless_they_have_escapes() {
-        let input: Input<'_> = parse(br#"{"name":"plain","at":1459799926.48,"other":[]}"#).unwrap();
+        let input: Input<'_> =
+            Format::Json.read(br#"{"name":"plain","at":1459799926.48,"other":[]}"#).unwrap();
         assert!(matches!(input.name, Some(Text(Cow::Borrowed("plain")))));
         assert_eq!(input.at, Some(Timestamp { ms: 1_459_799_926_480 }));
-        let input: Input<'_> = parse(br#"{"name":"a\/b","at":null}"#).unwrap();
+        let input: Input<'_> = Format::Json.read(br#"{"name":"a\/b","at":null}"#).unwrap();
         assert_eq!(as_str(&input.name), Some("a/b"));
         assert_eq!(input.at, None);
     }
@@ -105,7 +187,7 @@ mod tests {
             "{} x",
             "{\"at\":1e999}",
         ] {
-            let error = parse::<Input<'_>>(bad.as_bytes()).unwrap_err();
+            let error = Format::Json.read::<Input<'_>>(bad.as_bytes()).unwrap_err();
             assert_eq!((error.name, error.status.as_u16()), ("SerializationException", 400), "{bad}");
         }
     }

@@ -4,22 +4,22 @@ use millrace_core::token::ShardIterator;
 use millrace_core::{Position, SequenceNumber, ShardId};
 use serde::{Deserialize, Serialize};
 
+use super::Call;
 use super::check::{self, Checks};
 use super::error::ApiError;
-use super::input::{Text, Timestamp, as_str, parse};
-use super::shards::shard_id;
-use super::{Call, json};
+use super::input::{Text, Timestamp, as_str};
 use crate::broker::Stream;
 
 /// How long an iterator is good (Kinesis API, `GetShardIterator`), in milliseconds.
 pub(super) const ITERATOR_MS: i64 = 300_000;
 
-const TYPES: [&str; 5] =
+pub(super) const TYPES: [&str; 5] =
     ["AFTER_SEQUENCE_NUMBER", "LATEST", "AT_TIMESTAMP", "AT_SEQUENCE_NUMBER", "TRIM_HORIZON"];
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct GetShardIteratorInput<'a> {
+    dry_run: Option<bool>,
     #[serde(borrow)]
     shard_id: Option<Text<'a>>,
     #[serde(borrow)]
@@ -41,7 +41,7 @@ struct GetShardIteratorOutput {
 
 /// Where a reader wants to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Start<'a> {
+pub(super) enum Start<'a> {
     TrimHorizon,
     Latest,
     AtSequence(&'a str),
@@ -62,11 +62,21 @@ impl GetShardIteratorInput<'_> {
         checks.finish()
     }
 
-    /// The type with what belongs to it, and nothing that does not.
     fn start(&self, now_ms: i64) -> Result<Start<'_>, ApiError> {
         let kind = as_str(&self.shard_iterator_type).unwrap_or_default();
-        let sequence = as_str(&self.starting_sequence_number);
-        match (kind, sequence, self.timestamp) {
+        Start::of(kind, as_str(&self.starting_sequence_number), self.timestamp, now_ms)
+    }
+}
+
+impl<'a> Start<'a> {
+    /// The type with what belongs to it, and nothing that does not. The type was checked.
+    pub(super) fn of(
+        kind: &'a str,
+        sequence: Option<&'a str>,
+        timestamp: Option<Timestamp>,
+        now_ms: i64,
+    ) -> Result<Start<'a>, ApiError> {
+        match (kind, sequence, timestamp) {
             ("AT_SEQUENCE_NUMBER", Some(sequence), None) => Ok(Start::AtSequence(sequence)),
             ("AFTER_SEQUENCE_NUMBER", Some(sequence), None) => Ok(Start::AfterSequence(sequence)),
             ("TRIM_HORIZON", None, None) => Ok(Start::TrimHorizon),
@@ -92,29 +102,62 @@ impl GetShardIteratorInput<'_> {
     }
 }
 
-pub(super) async fn get_shard_iterator(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>, ApiError> {
-    let input: GetShardIteratorInput<'_> = parse(body)?;
-    input.check()?;
-    let start = input.start(call.now_ms)?;
-    let stream = call.stream_with_data(as_str(&input.stream_name), as_str(&input.stream_arn))?;
-    let text = as_str(&input.shard_id).unwrap_or_default();
-    let shard = shard_id(text).ok_or_else(|| ApiError::no_such_shard(text, &stream.name, &call.account))?;
-    let epoch = epoch(call, &stream, shard).await?;
-    let failed = |error| ApiError::of_read(&error, &stream, &call.account);
+/// A place in a shard to read from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// The epoch of the shard.
+    pub(super) epoch: u64,
+    pub(super) next: Position,
+    /// Records that arrived before this time (Unix ms) are passed over.
+    pub(super) not_before_ms: Option<i64>,
+}
+
+/// Where in the shard that a request of `operation` names a reader begins who wants to begin at `start`.
+pub(super) async fn place(
+    call: &Call<'_>,
+    operation: &str,
+    stream: &Stream,
+    shard: ShardId,
+    start: Start<'_>,
+) -> Result<Place, ApiError> {
+    let epoch = epoch(call, stream, shard).await?;
+    let failed = |error| ApiError::of_read(&error, stream, &call.account);
+    let position = |text: &str| match text.parse::<SequenceNumber>() {
+        Ok(sequence) if sequence.epoch == epoch => Ok(sequence.position),
+        _ => Err(ApiError::invalid_argument(format!(
+            "StartingSequenceNumber {text} used in {operation} on shard {shard} in stream {} under account {} is \
+             invalid because it did not come from this stream.",
+            stream.name, call.account
+        ))),
+    };
     let mut not_before_ms = None;
     let next = match start {
         Start::TrimHorizon => Position::START,
-        Start::Latest => call.broker().latest(&stream, shard).await.map_err(failed)?,
+        Start::Latest => call.broker().latest(stream, shard).await.map_err(failed)?,
         Start::AtTime(time_ms) => {
             not_before_ms = Some(time_ms);
-            call.broker().seek(&stream, shard, time_ms).await.map_err(failed)?
+            call.broker().seek(stream, shard, time_ms).await.map_err(failed)?
         }
-        Start::AtSequence(text) => position(call, text, &stream, shard, epoch)?,
-        Start::AfterSequence(text) => position(call, text, &stream, shard, epoch)?.next(),
+        Start::AtSequence(text) => position(text)?,
+        Start::AfterSequence(text) => position(text)?.next(),
     };
+    Ok(Place { epoch, next, not_before_ms })
+}
+
+pub(super) async fn get_shard_iterator(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>, ApiError> {
+    let input: GetShardIteratorInput<'_> = call.format.read(body)?;
+    input.check()?;
+    let start = input.start(call.now_ms)?;
+    let stream = call.stream_with_data(as_str(&input.stream_name), as_str(&input.stream_arn))?;
+    let shard = call.shard(&stream, as_str(&input.shard_id).unwrap_or_default())?;
+    let place = place(call, "GetShardIterator", &stream, shard, start).await?;
+    call.check_dry_run(input.dry_run)?;
+    let Place { next, not_before_ms, .. } = place;
     let iterator = ShardIterator { data: stream.entry.data.clone(), shard, next, not_before_ms };
     let expires_ms = call.broker().now_ms() + ITERATOR_MS;
-    json(&GetShardIteratorOutput { shard_iterator: iterator.seal(call.broker().token_key(), expires_ms) })
+    call.format.write(&GetShardIteratorOutput {
+        shard_iterator: iterator.seal(call.broker().token_key(), expires_ms),
+    })
 }
 
 /// The epoch of a shard, open or closed.
@@ -128,27 +171,10 @@ async fn epoch(call: &Call<'_>, stream: &Stream, shard: ShardId) -> Result<u64, 
     found.map(|found| found.epoch()).ok_or_else(|| ApiError::shard_gone(shard, &stream.name, &call.account))
 }
 
-/// The place that a sequence number names, if it is one of this shard.
-fn position(
-    call: &Call<'_>,
-    text: &str,
-    stream: &Stream,
-    shard: ShardId,
-    epoch: u64,
-) -> Result<Position, ApiError> {
-    match text.parse::<SequenceNumber>() {
-        Ok(sequence) if sequence.epoch == epoch => Ok(sequence.position),
-        _ => Err(ApiError::invalid_argument(format!(
-            "StartingSequenceNumber {text} used in GetShardIterator on shard {shard} in stream {} under account \
-             {} is invalid because it did not come from this stream.",
-            stream.name, call.account
-        ))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kinesis::format::Format;
     use serde_json::{Value, json};
 
     const NOW: i64 = 1_700_000_000_000;
@@ -157,7 +183,7 @@ mod tests {
         let mut input = json!({"StreamName": "s", "ShardId": "shardId-0"});
         input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let body = input.to_string();
-        let input: GetShardIteratorInput<'_> = parse(body.as_bytes())?;
+        let input: GetShardIteratorInput<'_> = Format::Json.read(body.as_bytes())?;
         input.check()?;
         Ok(format!("{:?}", input.start(NOW)?))
     }

@@ -1,33 +1,58 @@
 //! The input of `PutRecord` and `PutRecords`: the path that most requests take.
 //!
-//! A batch's texts are borrowed from the request's body. Keys and decoded data then lie side by side in one
+//! A batch's texts and blobs are borrowed from the request's body. Keys and decoded data then lie side by side in one
 //! buffer that all records of the request share, so that the body itself can be given up.
 
 use std::fmt;
 use std::ops::Range;
 
-use base64_simd::STANDARD;
 use bytes::Bytes;
-use millrace_core::{HashKey, Record};
+use millrace_core::attributes::Distribution;
+use millrace_core::{HashKey, Record, RecordSize};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::check::{self, Checks};
 use super::error::ApiError;
-use super::input::{Text, as_str};
+use super::input::{Blob, Text, as_str};
+use crate::broker::Stream;
 
 /// The most records of one request (Kinesis API, `PutRecords`).
 pub(super) const MAX_RECORDS: usize = 500;
-/// The most data of one record, in bytes.
-pub(super) const MAX_DATA_BYTES: usize = 1 << 20;
-/// The most data and partition keys of one request, in bytes.
-pub(super) const MAX_REQUEST_DATA_BYTES: usize = 5 << 20;
+/// The most data and partition keys of one request, in bytes (Kinesis API, `PutRecords`).
+pub(super) const MAX_REQUEST_DATA_BYTES: usize = 10 << 20;
+
+/// What a stream asks of its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RecordRules {
+    /// The most that a record's data and key may hold, in bytes.
+    max_bytes: usize,
+    /// Whether records lie where their keys say; otherwise anywhere, and keys may be left out.
+    by_key: bool,
+}
+
+impl RecordRules {
+    pub(super) fn of(stream: &Stream) -> RecordRules {
+        RecordRules {
+            max_bytes: stream.entry.config.max_record.0 as usize,
+            by_key: stream.attributes.distribution == Distribution::PartitionKey,
+        }
+    }
+}
+
+impl Default for RecordRules {
+    /// What a stream asks whose maker does not say.
+    fn default() -> RecordRules {
+        RecordRules { max_bytes: RecordSize::default().0 as usize, by_key: true }
+    }
+}
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct PutRecordInput<'a> {
     #[serde(borrow)]
-    pub(super) data: Option<Text<'a>>,
+    pub(super) data: Option<Blob<'a>>,
+    pub(super) dry_run: Option<bool>,
     #[serde(borrow)]
     pub(super) explicit_hash_key: Option<Text<'a>>,
     #[serde(borrow)]
@@ -45,6 +70,7 @@ pub(super) struct PutRecordInput<'a> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct PutRecordsInput<'a> {
+    pub(super) dry_run: Option<bool>,
     #[serde(borrow)]
     pub(super) records: Option<Entries<'a>>,
     #[serde(borrow, rename = "StreamARN")]
@@ -63,7 +89,7 @@ pub(super) struct Entries<'a> {
 
 #[derive(Debug, Default)]
 pub(super) struct Entry<'a> {
-    data: Option<Text<'a>>,
+    data: Option<Blob<'a>>,
     explicit_hash_key: Option<Text<'a>>,
     partition_key: Option<Text<'a>>,
 }
@@ -124,10 +150,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entry<'a> {
 
 impl PutRecordInput<'_> {
     /// The one record, if the request is as it should be.
-    pub(super) fn record(&self) -> Result<Record, ApiError> {
-        let texts = [self.data.as_ref(), self.partition_key.as_ref()];
-        let mut gathering = Gathering::with_room_for(texts.into_iter().flatten(), 1);
-        let (data, key) = (as_str(&self.data), as_str(&self.partition_key));
+    pub(super) fn record(&self, rules: RecordRules) -> Result<Record, ApiError> {
+        let (data, key) = (self.data.as_ref(), as_str(&self.partition_key));
+        let mut gathering = Gathering::with_room(written_len(data, key), 1, rules);
         gathering.add(None, data, key, as_str(&self.explicit_hash_key))?;
         let checks = &mut gathering.checks;
         let ordering = as_str(&self.sequence_number_for_ordering);
@@ -139,13 +164,14 @@ impl PutRecordInput<'_> {
 
 impl PutRecordsInput<'_> {
     /// The records, if the request is as it should be.
-    pub(super) fn records(&self) -> Result<Vec<Record>, ApiError> {
+    pub(super) fn records(&self, rules: RecordRules) -> Result<Vec<Record>, ApiError> {
         let none = Entries::default();
         let Entries { entries, surplus } = self.records.as_ref().unwrap_or(&none);
-        let texts = entries.iter().flat_map(|entry| [entry.data.as_ref(), entry.partition_key.as_ref()]);
-        let mut gathering = Gathering::with_room_for(texts.flatten(), entries.len());
+        let written =
+            entries.iter().map(|entry| written_len(entry.data.as_ref(), as_str(&entry.partition_key)));
+        let mut gathering = Gathering::with_room(written.sum(), entries.len(), rules);
         for (index, entry) in entries.iter().enumerate() {
-            let (data, key) = (as_str(&entry.data), as_str(&entry.partition_key));
+            let (data, key) = (entry.data.as_ref(), as_str(&entry.partition_key));
             gathering.add(Some(index), data, key, as_str(&entry.explicit_hash_key))?;
         }
         let checks = &mut gathering.checks;
@@ -160,8 +186,14 @@ impl PutRecordsInput<'_> {
     }
 }
 
+/// What a record's data and key take in the body.
+fn written_len(data: Option<&Blob<'_>>, key: Option<&str>) -> usize {
+    data.map_or(0, Blob::written_len) + key.map_or(0, str::len)
+}
+
 /// Decodes records into one buffer and checks them on the way.
 struct Gathering {
+    rules: RecordRules,
     buffer: Vec<u8>,
     spans: Vec<Span>,
     checks: Checks,
@@ -177,10 +209,10 @@ struct Span {
 }
 
 impl Gathering {
-    /// Takes `records` records whose keys and encoded data are `texts`, without growing.
-    fn with_room_for<'a>(texts: impl Iterator<Item = &'a Text<'a>>, records: usize) -> Gathering {
-        let room = texts.map(|text| text.as_str().len()).sum();
+    /// Takes `records` records whose keys and data are `room` bytes in the body, without growing.
+    fn with_room(room: usize, records: usize, rules: RecordRules) -> Gathering {
         Gathering {
+            rules,
             buffer: Vec::with_capacity(room),
             spans: Vec::with_capacity(records),
             checks: Checks::default(),
@@ -191,21 +223,26 @@ impl Gathering {
     fn add(
         &mut self,
         index: Option<usize>,
-        data: Option<&str>,
+        data: Option<&Blob<'_>>,
         key: Option<&str>,
         hash_key: Option<&str>,
     ) -> Result<(), ApiError> {
         let key_at = self.buffer.len();
         self.buffer.extend_from_slice(key.unwrap_or("").as_bytes());
         let data_at = self.buffer.len();
-        STANDARD.decode_append(data.unwrap_or(""), &mut self.buffer).map_err(|_| {
-            ApiError::serialization("The data of a record can not be converted to a Blob: it is not base64.")
-        })?;
+        if let Some(data) = data {
+            data.decode_to(&mut self.buffer)?;
+        }
         let end = self.buffer.len();
         let span = |hash_key| Span { key: key_at..data_at, data: data_at..end, hash_key };
-        let key_is_fine = key.is_some_and(|key| (1..=check::PARTITION_KEY.max).contains(&key.len()));
-        if data.is_some() && end - data_at <= MAX_DATA_BYTES && key_is_fine && hash_key.is_none() {
-            self.spans.push(span(None));
+        let key_is_fine = match key {
+            Some(key) => (1..=check::PARTITION_KEY.max).contains(&key.len()),
+            None => !self.rules.by_key,
+        };
+        let plain = data.is_some() && end - key_at <= self.rules.max_bytes && key_is_fine;
+        if plain && hash_key.is_none() {
+            let anywhere = (!self.rules.by_key).then(|| HashKey(rand::random()));
+            self.spans.push(span(anywhere));
             return Ok(());
         }
         self.check(index, data.map(|_| end - data_at), key, hash_key);
@@ -216,7 +253,7 @@ impl Gathering {
             }
             parsed
         });
-        self.spans.push(span(hash_key));
+        self.spans.push(span(if self.rules.by_key { hash_key } else { Some(HashKey(rand::random())) }));
         Ok(())
     }
 
@@ -234,12 +271,16 @@ impl Gathering {
         };
         self.checks.required(&at("data"), data_bytes);
         let bytes = data_bytes.unwrap_or(0);
-        if bytes > MAX_DATA_BYTES {
+        if bytes + key.map_or(0, str::len) > self.rules.max_bytes {
             let quoted = format!("java.nio.HeapByteBuffer[pos=0 lim={bytes} cap={bytes}]");
-            self.checks.length(&at("data"), &quoted, bytes, 0, MAX_DATA_BYTES);
+            let most = self.rules.max_bytes;
+            let constraint = format!("Member must have length less than or equal to {most}");
+            self.checks.violated(&at("data"), Some(&quoted), constraint);
         }
         self.checks.text(&at("explicitHashKey"), hash_key, check::HASH_KEY);
-        self.checks.required(&at("partitionKey"), key);
+        if self.rules.by_key {
+            self.checks.required(&at("partitionKey"), key);
+        }
         self.checks.text(&at("partitionKey"), key, check::PARTITION_KEY);
     }
 
@@ -252,7 +293,7 @@ impl Gathering {
             )));
         }
         if self.buffer.len() > MAX_REQUEST_DATA_BYTES {
-            return Err(ApiError::invalid_argument("Records size exceeds 5 MB limit"));
+            return Err(ApiError::invalid_argument("Records size exceeds 10 MB limit"));
         }
         let all = Bytes::from(self.buffer);
         let record = |span: Span| Record {
@@ -265,132 +306,4 @@ impl Gathering {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kinesis::input::parse;
-    use serde_json::{Value, json};
-
-    fn records(input: &Value) -> Result<Vec<Record>, ApiError> {
-        parse::<PutRecordsInput<'_>>(input.to_string().as_bytes())?.records()
-    }
-
-    fn record(data_bytes: usize, key: &str) -> Value {
-        json!({"Data": STANDARD.encode_to_string(vec![7; data_bytes]), "PartitionKey": key})
-    }
-
-    fn refusal(input: &Value) -> (&'static str, String) {
-        let error = records(input).unwrap_err();
-        assert_eq!(error.status, 400);
-        (error.name, error.message)
-    }
-
-    #[test]
-    fn a_batch_is_decoded_in_order() {
-        let input = json!({"StreamName": "s", "Records": [
-            {"Data": "YQ==", "PartitionKey": "k1"},
-            {"PartitionKey": "k/2", "Data": "", "ExplicitHashKey": "340282366920938463463374607431768211455"},
-            {"Data": "YWJj", "PartitionKey": "ä", "Unknown": {"a": [1]}},
-        ]});
-        let records = records(&input).unwrap();
-        let data: Vec<&[u8]> = records.iter().map(|record| &record.data[..]).collect();
-        assert_eq!(data, [b"a".as_slice(), b"", b"abc"]);
-        let keys: Vec<&[u8]> = records.iter().map(|record| &record.partition_key[..]).collect();
-        assert_eq!(keys, [b"k1".as_slice(), b"k/2", "ä".as_bytes()]);
-        assert_eq!(records[1].explicit_hash_key, Some(HashKey::MAX));
-    }
-
-    #[test]
-    fn every_violation_of_a_batch_is_named_with_its_place() {
-        let input = json!({"StreamName": "", "Records": [
-            record(1, "k"), {"PartitionKey": ""}, {"Data": "", "ExplicitHashKey": "01"},
-        ]});
-        let (name, message) = refusal(&input);
-        assert_eq!(name, "ValidationException");
-        for part in [
-            "6 validation errors detected: ",
-            "Value null at 'records.2.member.data' failed to satisfy constraint: Member must not be null",
-            "Value '' at 'records.2.member.partitionKey' failed to satisfy constraint: Member must have length \
-             greater than or equal to 1",
-            "Value '01' at 'records.3.member.explicitHashKey' failed",
-            "Value null at 'records.3.member.partitionKey' failed",
-            "Value '' at 'streamName' failed",
-        ] {
-            assert!(message.contains(part), "{message}");
-        }
-    }
-
-    #[test]
-    fn batches_have_1_to_500_records_of_at_most_5_mebibytes() {
-        let batch = |records: Vec<Value>| json!({"StreamName": "s", "Records": records});
-        assert_eq!(records(&batch(vec![record(1, "k"); 500])).unwrap().len(), 500);
-        let (name, message) = refusal(&batch(vec![record(1, "k"); 501]));
-        assert_eq!(name, "ValidationException");
-        assert!(
-            message.contains("'[501 records]' at 'records'") && message.contains("less than or equal to 500")
-        );
-        let (_, message) = refusal(&batch(vec![]));
-        assert!(
-            message.contains("Value '[]' at 'records'") && message.contains("greater than or equal to 1")
-        );
-        let (_, message) = refusal(&json!({"StreamName": "s"}));
-        assert!(message.contains("Value null at 'records'"));
-        assert!(records(&batch(vec![record((1 << 20) - 1, "k"); 5])).is_ok());
-        let (name, _) = refusal(&batch(vec![record(1 << 20, "k"); 5]));
-        assert_eq!(name, "InvalidArgumentException");
-    }
-
-    #[test]
-    fn a_record_has_at_most_a_mebibyte_and_its_key_256_characters() {
-        let one = |record| json!({"StreamName": "s", "Records": [record]});
-        assert!(records(&one(record(1 << 20, &"ä".repeat(256)))).is_ok());
-        let (name, message) = refusal(&one(record((1 << 20) + 1, "k")));
-        assert_eq!(name, "ValidationException");
-        assert!(message.contains("java.nio.HeapByteBuffer[pos=0 lim=1048577 cap=1048577]"), "{message}");
-        assert!(message.contains("less than or equal to 1048576"));
-        let (name, message) = refusal(&one(record(1, &"ä".repeat(257))));
-        assert_eq!(name, "ValidationException");
-        assert!(message.contains("less than or equal to 256"));
-    }
-
-    #[test]
-    fn a_hash_key_beyond_128_bits_is_an_invalid_argument() {
-        let key = "340282366920938463463374607431768211456";
-        let (name, message) = refusal(&json!({"StreamName": "s", "Records": [
-            {"Data": "", "PartitionKey": "k", "ExplicitHashKey": key},
-        ]}));
-        assert_eq!(name, "InvalidArgumentException");
-        assert!(message.ends_with(key));
-    }
-
-    #[test]
-    fn what_is_no_record_is_a_serialization_error() {
-        for bad in [
-            json!({"StreamName": "s", "Records": {}}),
-            json!({"StreamName": "s", "Records": [1]}),
-            json!({"StreamName": "s", "Records": [null]}),
-            json!({"StreamName": "s", "Records": [["YQ==", "k"]]}),
-            json!({"StreamName": "s", "Records": [{"Data": 1, "PartitionKey": "k"}]}),
-            json!({"StreamName": "s", "Records": [{"Data": "YQ", "PartitionKey": "k"}]}),
-            json!({"StreamName": "s", "Records": [{"Data": "Y Q=", "PartitionKey": "k"}]}),
-            json!({"StreamName": 1, "Records": [{"Data": "", "PartitionKey": "k"}]}),
-        ] {
-            assert_eq!(refusal(&bad).0, "SerializationException", "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_single_record_is_checked_in_the_same_way() {
-        let put = |input: Value| {
-            let body = input.to_string();
-            parse::<PutRecordInput<'_>>(body.as_bytes()).and_then(|input| input.record())
-        };
-        let good =
-            json!({"StreamName": "s", "Data": "YQ==", "PartitionKey": "k", "SequenceNumberForOrdering": "0"});
-        assert_eq!(put(good).unwrap().data, "a");
-        let error = put(json!({"SequenceNumberForOrdering": "x"})).unwrap_err();
-        assert_eq!(error.name, "ValidationException");
-        for at in ["'data'", "'partitionKey'", "'sequenceNumberForOrdering'"] {
-            assert!(error.message.contains(at), "{}", error.message);
-        }
-    }
-}
+mod tests;

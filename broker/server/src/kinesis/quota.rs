@@ -1,6 +1,6 @@
-//! Kinesis' quotas on reading a shard and on changing a stream's shard count.
+//! Kinesis' quotas on reading a shard, and on changes of a stream that may be made so many times a day.
 //!
-//! Pure decisions on values that are given a time; [`ReadQuotas`] and [`Scalings`] keep one for each shard or
+//! Pure decisions on values that are given a time; [`ReadQuotas`] and [`DailyQuota`] keep one for each shard or
 //! stream. They live in one broker's memory: a caller who spreads its calls over several brokers gets as many
 //! times the quota, and a restart forgets.
 
@@ -14,8 +14,10 @@ use rustc_hash::FxHashMap;
 const READS_PER_S: f64 = 5.0;
 /// Bytes a second read from one shard (Kinesis quotas: "data read rate per shard", 2 MiB).
 const READ_BYTES_PER_S: f64 = (2 << 20) as f64;
-/// Changes of one stream's shard count in a day (Kinesis API, `UpdateShardCount`).
-const SCALINGS_PER_DAY: usize = 10;
+/// Changes of one stream in a day (Kinesis API, `UpdateShardCount`, `UpdateStreamMode`, `StartStreamEncryption`).
+pub(super) const SCALINGS_PER_DAY: usize = 10;
+pub(super) const MODES_PER_DAY: usize = 2;
+pub(super) const KEYS_PER_DAY: usize = 25;
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 /// When so many are kept, those that hold nothing any more are dropped.
 const PRUNE_ABOVE: usize = 10_000;
@@ -43,8 +45,14 @@ impl Bucket {
         self.level
     }
 
-    fn take(&mut self, amount: f64) {
+    pub(super) fn take(&mut self, amount: f64) {
         self.level -= amount;
+    }
+
+    /// How long until it has no debt.
+    pub(super) fn debt_ms(&mut self, now_ms: i64) -> u64 {
+        let level = self.refill(now_ms);
+        (-level * 1_000.0 / self.per_s).max(0.0).ceil() as u64
     }
 }
 
@@ -102,22 +110,28 @@ impl ReadQuotas {
     }
 }
 
-/// When streams' shard counts were changed.
-#[derive(Default)]
-pub(super) struct Scalings(Mutex<FxHashMap<DataId, VecDeque<i64>>>);
+/// When streams were changed, in a way that each may be changed only so many times a day.
+pub(super) struct DailyQuota {
+    most: usize,
+    changes: Mutex<FxHashMap<DataId, VecDeque<i64>>>,
+}
 
-impl Scalings {
-    /// Whether the stream's shard count may be changed; counts the change if so.
+impl DailyQuota {
+    pub(super) fn new(most: usize) -> DailyQuota {
+        DailyQuota { most, changes: Mutex::default() }
+    }
+
+    /// Whether the stream may be changed; counts the change if so.
     pub(super) fn admit(&self, data: &DataId, now_ms: i64) -> bool {
-        let mut scalings = self.0.lock();
-        if scalings.len() >= PRUNE_ABOVE {
-            scalings.retain(|_, times| times.back().is_some_and(|time| *time > now_ms - DAY_MS));
+        let mut changes = self.changes.lock();
+        if changes.len() >= PRUNE_ABOVE {
+            changes.retain(|_, times| times.back().is_some_and(|time| *time > now_ms - DAY_MS));
         }
-        let times = scalings.entry(data.clone()).or_default();
+        let times = changes.entry(data.clone()).or_default();
         while times.front().is_some_and(|time| *time <= now_ms - DAY_MS) {
             times.pop_front();
         }
-        let admitted = times.len() < SCALINGS_PER_DAY;
+        let admitted = times.len() < self.most;
         if admitted {
             times.push_back(now_ms);
         }
@@ -152,6 +166,15 @@ mod tests {
     }
 
     #[test]
+    fn a_debt_is_paid_by_what_comes_in() {
+        let mut bucket = Bucket::new(1_000.0, NOW);
+        bucket.take(1_000.0);
+        assert_eq!(bucket.debt_ms(NOW), 0);
+        bucket.take(500.0);
+        assert_eq!((bucket.debt_ms(NOW), bucket.debt_ms(NOW + 500)), (500, 0));
+    }
+
+    #[test]
     fn a_clock_that_goes_back_gives_nothing() {
         let mut quota = ReadQuota::new(NOW);
         while quota.admit(NOW) {}
@@ -170,8 +193,8 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_count_changes_ten_times_in_any_day() {
-        let (scalings, data) = (Scalings::default(), DataId::from_random(1));
+    fn a_stream_changes_so_many_times_in_any_day() {
+        let (scalings, data) = (DailyQuota::new(SCALINGS_PER_DAY), DataId::from_random(1));
         for change in 0..10 {
             assert!(scalings.admit(&data, NOW + change));
         }

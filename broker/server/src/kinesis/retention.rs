@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::Call;
 use super::check::Checks;
 use super::error::ApiError;
-use super::input::{Text, as_str, parse};
+use super::input::{Text, as_str};
 
 /// What a stream may keep its records for, in hours (Kinesis API, `IncreaseStreamRetentionPeriod`).
 const MIN_HOURS: i64 = 24;
@@ -38,7 +38,7 @@ pub(super) async fn decrease(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>, Ap
 }
 
 async fn change(call: &Call<'_>, body: &[u8], direction: Direction) -> Result<Vec<u8>, ApiError> {
-    let input: RetentionInput<'_> = parse(body)?;
+    let input: RetentionInput<'_> = call.format.read(body)?;
     let mut checks = Checks::default();
     checks.required("retentionPeriodHours", input.retention_period_hours);
     checks.stream(as_str(&input.stream_name), as_str(&input.stream_arn));
@@ -73,8 +73,8 @@ fn wanted(hours: i64, now_s: u64, direction: Direction, stream: &str) -> Result<
     }
     let wanted_s = hours.unsigned_abs() * HOUR_S;
     let (wrong, than, other) = match direction {
-        Direction::Longer => (wanted_s < now_s, "shorter", "DecreaseStreamRetentionPeriod"),
-        Direction::Shorter => (wanted_s > now_s, "longer", "IncreaseStreamRetentionPeriod"),
+        Direction::Longer => (wanted_s < now_s, "shorter", "DecreaseRetentionPeriod"),
+        Direction::Shorter => (wanted_s > now_s, "longer", "IncreaseRetentionPeriod"),
     };
     if wrong {
         return Err(ApiError::invalid_argument(format!(

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::check::{self, Checks};
 use super::describe::status;
 use super::error::ApiError;
-use super::input::{Text, as_str, parse};
+use super::input::{Text, as_str};
 use super::shards::shard_id;
-use super::{Account, Call, json};
+use super::{Account, Call};
 use crate::broker::{ControlError, Stream};
 
 #[derive(Debug, Deserialize)]
@@ -52,7 +52,7 @@ struct UpdateShardCountInput<'a> {
 }
 
 pub(super) async fn split_shard(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>, ApiError> {
-    let input: SplitShardInput<'_> = parse(body)?;
+    let input: SplitShardInput<'_> = call.format.read(body)?;
     let mut checks = Checks::default();
     checks.required("newStartingHashKey", input.new_starting_hash_key.as_ref());
     checks.text("newStartingHashKey", as_str(&input.new_starting_hash_key), check::HASH_KEY);
@@ -64,11 +64,11 @@ pub(super) async fn split_shard(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>,
     let shard = named_shard(call, &stream, &input.shard_to_split)?;
     let action =
         split(&stream, shard, as_str(&input.new_starting_hash_key).unwrap_or_default(), &call.account)?;
-    reshard(call, &stream, action, "SplitShard").await
+    reshard(call, &stream, action).await
 }
 
 pub(super) async fn merge_shards(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>, ApiError> {
-    let input: MergeShardsInput<'_> = parse(body)?;
+    let input: MergeShardsInput<'_> = call.format.read(body)?;
     let mut checks = Checks::default();
     checks.required("adjacentShardToMerge", input.adjacent_shard_to_merge.as_ref());
     checks.text("adjacentShardToMerge", as_str(&input.adjacent_shard_to_merge), check::SHARD_ID);
@@ -79,7 +79,7 @@ pub(super) async fn merge_shards(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>
     let stream = call.stream(as_str(&input.stream_name), as_str(&input.stream_arn))?;
     let shard = named_shard(call, &stream, &input.shard_to_merge)?;
     let adjacent = named_shard(call, &stream, &input.adjacent_shard_to_merge)?;
-    reshard(call, &stream, Action::Merge { shard, adjacent }, "MergeShards").await
+    reshard(call, &stream, Action::Merge { shard, adjacent }).await
 }
 
 /// The shard that a request names, if the stream has or had it.
@@ -113,6 +113,8 @@ fn cut_outside(
     end: HashKey,
     account: &Account,
 ) -> ApiError {
+    // The service names the last key that a cut may not have, less one.
+    let end = HashKey(end.0.saturating_sub(1));
     ApiError::invalid_argument(format!(
         "NewStartingHashKey {cut} used in SplitShard() on shard {shard} in stream {} under account {account} is \
          not both greater than one plus the shard's StartingHashKey {start} and less than the shard's \
@@ -121,28 +123,22 @@ fn cut_outside(
     ))
 }
 
-async fn reshard(
-    call: &Call<'_>,
-    stream: &Stream,
-    action: Action,
-    operation: &str,
-) -> Result<Vec<u8>, ApiError> {
-    check_can_scale(stream, operation, &call.account)?;
+async fn reshard(call: &Call<'_>, stream: &Stream, action: Action) -> Result<Vec<u8>, ApiError> {
+    check_can_scale(stream, &call.account)?;
     let planned = call.broker().reshard(stream, &[action]).await;
     planned.map_err(|error| refused(&error, stream, &call.account))?;
     Ok(Vec::new())
 }
 
 /// A stream's shards are changed one step at a time, and by hand only where nobody else does.
-fn check_can_scale(stream: &Stream, operation: &str, account: &Account) -> Result<(), ApiError> {
+fn check_can_scale(stream: &Stream, account: &Account) -> Result<(), ApiError> {
     if status(stream) != "ACTIVE" {
         return Err(ApiError::not_active(&stream.name, account, status(stream)));
     }
     match stream.entry.config.mode {
         CapacityMode::Provisioned => Ok(()),
         CapacityMode::OnDemand => Err(ApiError::validation(format!(
-            "{operation} is for streams in PROVISIONED capacity mode only: the shards of stream {} under account \
-             {account} follow its load.",
+            "Request is invalid. Stream {} under account {account} is in On-Demand mode.",
             stream.name
         ))),
     }
@@ -181,7 +177,7 @@ pub(super) async fn update_shard_count(call: &Call<'_>, body: &[u8]) -> Result<V
         current_shard_count: usize,
         target_shard_count: u32,
     }
-    let input: UpdateShardCountInput<'_> = parse(body)?;
+    let input: UpdateShardCountInput<'_> = call.format.read(body)?;
     let mut checks = Checks::default();
     checks.required("scalingType", input.scaling_type.as_ref());
     checks.one_of("scalingType", as_str(&input.scaling_type), &["UNIFORM_SCALING"]);
@@ -190,7 +186,7 @@ pub(super) async fn update_shard_count(call: &Call<'_>, body: &[u8]) -> Result<V
     checks.number("targetShardCount", input.target_shard_count, 1, i64::from(i32::MAX));
     checks.finish()?;
     let stream = call.stream(as_str(&input.stream_name), as_str(&input.stream_arn))?;
-    check_can_scale(&stream, "UpdateShardCount", &call.account)?;
+    check_can_scale(&stream, &call.account)?;
     let open = stream.map.as_ref().map_or(0, |map| map.open.len());
     let target = target_count(open, input.target_shard_count.unwrap_or_default())?;
     let counted = stream.entry.config.limits == Limits::Kinesis && open != target as usize;
@@ -205,7 +201,7 @@ pub(super) async fn update_shard_count(call: &Call<'_>, body: &[u8]) -> Result<V
         config.rescale = true;
     })
     .await?;
-    json(&Output {
+    call.format.write(&Output {
         stream_name: &stream.name,
         stream_arn: call.stream_arn(&stream.name),
         current_shard_count: open,
@@ -279,13 +275,13 @@ mod tests {
     #[test]
     fn only_an_active_provisioned_stream_is_changed_by_hand() {
         let mut stream = stream(StreamState::Active, Some(ShardMap::new(2, 0)));
-        assert_eq!(check_can_scale(&stream, "SplitShard", &account()), Ok(()));
+        assert_eq!(check_can_scale(&stream, &account()), Ok(()));
         stream.entry.config.rescale = true;
-        let error = check_can_scale(&stream, "SplitShard", &account()).unwrap_err();
+        let error = check_can_scale(&stream, &account()).unwrap_err();
         assert_eq!(error.name, "ResourceInUseException");
         assert!(error.message.ends_with("not ACTIVE, instead in state UPDATING"));
         stream.entry.config.mode = CapacityMode::OnDemand;
-        let error = check_can_scale(&stream, "SplitShard", &account()).unwrap_err();
+        let error = check_can_scale(&stream, &account()).unwrap_err();
         assert_eq!(error.name, "ValidationException");
     }
 

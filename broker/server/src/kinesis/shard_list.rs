@@ -5,11 +5,11 @@ use millrace_core::token::{self, Purpose, TokenError};
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
+use super::Call;
 use super::check::{self, Checks};
 use super::error::ApiError;
-use super::input::{Text, Timestamp, as_str, parse};
+use super::input::{Text, Timestamp, as_str};
 use super::shards::{ShardForm, shard_id};
-use super::{Call, json};
 use crate::broker::{Shard, Stream};
 
 /// The most shards of one answer, and how many there are if the caller does not say (Kinesis API,
@@ -86,7 +86,7 @@ struct Continuation<'a> {
 }
 
 pub(super) async fn list_shards(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>, ApiError> {
-    let input: ListShardsInput<'_> = parse(body)?;
+    let input: ListShardsInput<'_> = call.format.read(body)?;
     input.check()?;
     let key = call.broker().token_key();
     let (stream, after, filter) = match as_str(&input.next_token) {
@@ -125,7 +125,7 @@ pub(super) async fn list_shards(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>,
         let token = Continuation { data: stream.entry.data.as_str(), after: last.id().0, filter };
         token::seal(key, Purpose::ListShards, call.now_ms + TOKEN_MS, &token)
     });
-    json(&ListShardsOutput { shards: wanted.iter().map(ShardForm::from).collect(), next_token })
+    call.format.write(&ListShardsOutput { shards: wanted.iter().map(ShardForm::from).collect(), next_token })
 }
 
 fn refused_token(error: TokenError) -> ApiError {
@@ -174,8 +174,7 @@ impl ListShardsInput<'_> {
     /// The caller may ask for the stream that was made at a time, not for its successor of the same name.
     fn check_creation(&self, stream: &Stream, call: &Call<'_>) -> Result<(), ApiError> {
         match self.stream_creation_timestamp {
-            // Some clients send whole seconds.
-            Some(at) if at.ms.abs_diff(stream.entry.created_ms) >= 1_000 => {
+            Some(at) if at.is_another_second_than(stream.entry.created_ms) => {
                 Err(ApiError::no_stream(&stream.name, &call.account))
             }
             _ => Ok(()),
@@ -240,6 +239,7 @@ impl Filter {
 mod tests {
     use super::super::shards::tests::{closed, open};
     use super::*;
+    use crate::kinesis::format::Format;
     use millrace_core::map::Parents;
 
     fn ids(filter: Filter, horizon_ms: i64) -> Vec<u64> {
@@ -267,17 +267,17 @@ mod tests {
     #[test]
     fn a_token_stands_alone() {
         let input: ListShardsInput<'_> =
-            parse(br#"{"NextToken":"x","ShardFilter":{"Type":"AT_LATEST"}}"#).unwrap();
+            Format::Json.read(br#"{"NextToken":"x","ShardFilter":{"Type":"AT_LATEST"}}"#).unwrap();
         let error = input.check_token_is_alone().unwrap_err();
         assert_eq!(error.message, "NextToken and ShardFilter cannot be provided together.");
-        let input: ListShardsInput<'_> = parse(br#"{"NextToken":"x","MaxResults":5}"#).unwrap();
+        let input: ListShardsInput<'_> = Format::Json.read(br#"{"NextToken":"x","MaxResults":5}"#).unwrap();
         assert_eq!(input.check_token_is_alone(), Ok(()));
     }
 
     #[test]
     fn the_input_follows_the_model() {
         let input: ListShardsInput<'_> =
-            parse(br#"{"StreamName":"s","MaxResults":0,"ShardFilter":{"Type":"SOME"}}"#).unwrap();
+            Format::Json.read(br#"{"StreamName":"s","MaxResults":0,"ShardFilter":{"Type":"SOME"}}"#).unwrap();
         let message = input.check().unwrap_err().message;
         assert!(message.starts_with("2 validation errors detected: Value '0' at 'maxResults'"), "{message}");
         assert!(

@@ -4,7 +4,7 @@ use millrace_core::map::Parents;
 use millrace_core::{SequenceNumber, ShardId};
 use serde::Serialize;
 
-use crate::broker::Shard;
+use crate::broker::{ReadBatch, Shard};
 
 /// A part of the hash space.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -95,6 +95,13 @@ impl From<&Shard> for ShardForm {
                 ending_sequence_number: ending,
             },
         }
+    }
+}
+
+impl ChildForm {
+    /// The shards that go on where a reader came to an end.
+    pub(super) fn of(batch: &ReadBatch) -> Vec<ChildForm> {
+        batch.children.iter().map(ChildForm::from).collect()
     }
 }
 

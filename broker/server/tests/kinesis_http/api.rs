@@ -11,6 +11,7 @@ use aws_sigv4::sign::v4;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -31,6 +32,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const REGION: &str = "eu-central-1";
+pub(crate) const JSON: &str = "application/x-amz-json-1.1";
+pub(crate) const CBOR: &str = "application/x-amz-cbor-1.1";
 
 /// The system's clock, and how far a test has put it on.
 #[derive(Default)]
@@ -103,9 +106,13 @@ impl Answer {
         Answer { status: head.status.as_u16(), headers: head.headers, body }
     }
 
+    /// The body as a value, whichever of the two forms it has.
     pub(crate) fn json(&self) -> Value {
         if self.body.is_empty() {
             return Value::Null;
+        }
+        if self.headers["content-type"] == CBOR {
+            return minicbor_serde::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"));
         }
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
@@ -124,6 +131,15 @@ impl Api {
     pub(crate) async fn start_with(options: Options) -> Api {
         let clock = Arc::new(TestClock::default());
         let memory = MemoryCluster::new(1, clock.now_ms(), Faults::none());
+        Api::serve(clock, memory, options).await
+    }
+
+    /// Another broker over the same log.
+    pub(crate) async fn another(&self) -> Api {
+        Api::serve(self.clock.clone(), self.memory.clone(), Options::default()).await
+    }
+
+    async fn serve(clock: Arc<TestClock>, memory: MemoryCluster, options: Options) -> Api {
         let connection = Arc::new(memory.connect("broker"));
         let broker = Broker::start(BrokerParts {
             log: connection.clone(),
@@ -146,11 +162,11 @@ impl Api {
             budget: BodyBudget::new(64 << 20),
         };
         let readiness = Readiness::default();
-        let kinesis = Arc::new(Kinesis::new(broker.clone(), verifier, body));
+        let stop = CancellationToken::new();
+        let kinesis = Arc::new(Kinesis::new(broker.clone(), verifier, body, stop.clone()));
         let router = Arc::new(Router::new(vec![kinesis], readiness.clone()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let stop = CancellationToken::new();
         let served = tokio::spawn(serve(listener, router, options.listener, stop.clone().cancelled_owned()));
         let client = Client::builder(TokioExecutor::new()).build_http();
         let served = Mutex::new(Some(served));
@@ -237,12 +253,20 @@ impl Api {
 
     /// The request that an SDK would send.
     pub(crate) fn request(&self, namespace: &str, operation: &str, body: &[u8]) -> Request<Full<Bytes>> {
+        self.request_of(JSON, namespace, operation, body)
+    }
+
+    /// The request that an SDK would send in this form.
+    pub(crate) fn request_of(
+        &self,
+        content_type: &str,
+        namespace: &str,
+        operation: &str,
+        body: &[u8],
+    ) -> Request<Full<Bytes>> {
         let target = format!("Kinesis_20131202.{operation}");
-        let headers = [
-            ("host", self.address.as_str()),
-            ("content-type", "application/x-amz-json-1.1"),
-            ("x-amz-target", &target),
-        ];
+        let headers =
+            [("host", self.address.as_str()), ("content-type", content_type), ("x-amz-target", &target)];
         let identity = SignerCredentials::new(namespace, secret(namespace), None, None, "test").into();
         let params = v4::SigningParams::builder()
             .identity(&identity)
@@ -264,6 +288,11 @@ impl Api {
         let mut request = request.body(Full::new(Bytes::copy_from_slice(body))).unwrap();
         instructions.apply_to_request_http1x(&mut request);
         request
+    }
+
+    /// Sends a request whose answer is not awaited as a whole.
+    pub(crate) async fn begin(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
+        self.client.request(request).await.unwrap()
     }
 
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {

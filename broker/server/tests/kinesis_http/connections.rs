@@ -79,6 +79,62 @@ async fn a_body_that_does_not_come_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_client_that_asks_first_is_told_to_send_its_body() {
+    let api = Api::start().await;
+    let signed = api.request("team-a", "ListStreams", b"{}");
+    let mut head =
+        String::from("POST / HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n");
+    for (name, value) in signed.headers() {
+        head += &format!("{name}: {}\r\n", value.to_str().unwrap());
+    }
+    let mut stream = TcpStream::connect(&api.address).await.unwrap();
+    stream.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
+    let told = "HTTP/1.1 100 Continue\r\n\r\n";
+    let mut begin = vec![0; told.len()];
+    tokio::time::timeout(Duration::from_secs(20), stream.read_exact(&mut begin)).await.unwrap().unwrap();
+    assert_eq!(String::from_utf8(begin).unwrap(), told);
+    stream.write_all(b"{}").await.unwrap();
+    assert!(rest(&mut stream).await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn a_body_may_be_packed_and_is_signed_as_it_is_sent() {
+    let api = Api::start().await;
+    api.make_stream("team-a", "orders", 1).await;
+    let pack = |text: &str| {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        std::io::Write::write_all(&mut packer, text.as_bytes()).unwrap();
+        packer.finish().unwrap()
+    };
+    let send = async |encoding: &'static str, body: &[u8]| {
+        let mut request = api.request("team-a", "PutRecord", body);
+        request.headers_mut().insert("content-encoding", http::HeaderValue::from_static(encoding));
+        api.send(request).await
+    };
+    let put = json!({"StreamName": "orders", "Data": "", "PartitionKey": "k"}).to_string();
+    assert_eq!(send("gzip", &pack(&put)).await.status, 200);
+    assert_eq!(send("amz-1.0", put.as_bytes()).await.status, 200);
+    assert_eq!(send("gzip", put.as_bytes()).await.error(), ("SerializationException".into(), 400));
+    let bomb = pack(&" ".repeat(17 << 20));
+    assert!(bomb.len() < 100_000);
+    assert_eq!(send("gzip", &bomb).await.error(), ("RequestEntityTooLargeException".into(), 413));
+}
+
+#[tokio::test]
+async fn every_answer_says_which_request_it_belongs_to() {
+    let api = Api::start().await;
+    let unsigned = Request::post(format!("http://{}/", api.address))
+        .header("x-amz-target", "Kinesis_20131202.PutRecord");
+    let unsigned = api.send(unsigned.body(Full::default()).unwrap()).await;
+    let unknown = api.call("ListStream", json!({})).await;
+    let refused = api.call("DescribeStream", json!({"StreamName": "none"})).await;
+    for answer in [unsigned, unknown, refused] {
+        assert_eq!(answer.headers["x-amz-crc32"], crc32fast::hash(&answer.body).to_string().as_str());
+        assert_eq!(answer.headers["x-amzn-requestid"].len(), 36, "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn more_connections_than_allowed_wait_for_a_place() {
     let listener = ListenerConfig { max_connections: 1, ..ListenerConfig::default() };
     let api = Api::start_with(Options { listener, ..Options::default() }).await;

@@ -1,10 +1,14 @@
 //! The Kinesis API over real HTTP, on a broker whose log is in memory.
 
 mod api;
+mod attributes;
+mod cbor;
 mod connections;
+mod consumers;
 mod declared;
 mod lists;
 mod records;
 mod refusals;
 mod reshards;
 mod retained;
+mod subscribe;

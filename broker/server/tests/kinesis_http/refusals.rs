@@ -32,9 +32,11 @@ async fn bad_input_gets_kinesis_own_error_and_changes_nothing() {
         |shard: &str| json!({"StreamName": "orders", "ShardId": shard, "ShardIteratorType": "LATEST"});
     let split = |shard: &str, at: &str| json!({"StreamName": "orders", "ShardToSplit": shard, "NewStartingHashKey": at});
     let merge = |one: &str, other: &str| json!({"StreamName": "orders", "ShardToMerge": one, "AdjacentShardToMerge": other});
+    let arn = |namespace: &str| api.arn(namespace, "orders");
+    let consumer = format!("{}/consumer/c:17", arn("team-a"));
+    let queue = arn("team-a").replace("stream/", "queue/");
     let cases: Vec<(&str, Value, &str, u16)> = vec![
         ("ListStream", json!({}), "UnknownOperationException", 400),
-        ("SubscribeToShard", json!({}), "NotImplementedException", 501),
         ("PutRecord", json!([]), "SerializationException", 400),
         ("PutRecord", put("not base64", "k"), "SerializationException", 400),
         ("PutRecord", json!({"StreamName": 1}), "SerializationException", 400),
@@ -51,9 +53,9 @@ async fn bad_input_gets_kinesis_own_error_and_changes_nothing() {
         ),
         ("PutRecords", batch(vec![]), "ValidationException", 400),
         ("PutRecords", batch(vec![record(1); 501]), "ValidationException", 400),
-        ("PutRecords", batch(vec![record(1 << 20); 5]), "InvalidArgumentException", 400),
-        ("PutRecords", batch(vec![record(1), record((1 << 20) + 1)]), "ValidationException", 400),
-        ("PutRecords", batch(vec![record(1 << 20); 6]), "RequestEntityTooLargeException", 413),
+        ("PutRecords", batch(vec![record((1 << 20) - 1); 11]), "InvalidArgumentException", 400),
+        ("PutRecords", batch(vec![record(1), record(1 << 20)]), "ValidationException", 400),
+        ("PutRecords", batch(vec![record(1 << 20); 13]), "RequestEntityTooLargeException", 413),
         ("DescribeStream", json!({"StreamName": "none"}), "ResourceNotFoundException", 400),
         ("DescribeStream", json!({"StreamName": "a b"}), "ValidationException", 400),
         ("DescribeStream", json!({"StreamARN": "arn:aws:kinesis:x"}), "ValidationException", 400),
@@ -124,6 +126,106 @@ async fn bad_input_gets_kinesis_own_error_and_changes_nothing() {
         ),
         ("CreateStream", json!({"StreamName": "orders", "ShardCount": 1}), "ResourceInUseException", 400),
         ("DeleteStream", json!({"StreamName": "none"}), "ResourceNotFoundException", 400),
+        ("CreateQueue", json!({}), "NotImplementedException", 501),
+        ("AddTagsToStream", json!({"StreamName": "orders"}), "ValidationException", 400),
+        (
+            "AddTagsToStream",
+            json!({"StreamName": "orders", "Tags": {"a": "b;"}}),
+            "InvalidArgumentException",
+            400,
+        ),
+        (
+            "AddTagsToStream",
+            json!({"StreamName": "none", "Tags": {"a": "b"}}),
+            "ResourceNotFoundException",
+            400,
+        ),
+        ("RemoveTagsFromStream", json!({"StreamName": "orders", "TagKeys": []}), "ValidationException", 400),
+        ("ListTagsForStream", json!({"StreamName": "orders", "Limit": 51}), "ValidationException", 400),
+        ("TagResource", json!({"ResourceARN": "a", "Tags": {"a": "b"}}), "ValidationException", 400),
+        (
+            "TagResource",
+            json!({"ResourceARN": consumer, "Tags": {"a": "b"}}),
+            "ResourceNotFoundException",
+            400,
+        ),
+        (
+            "UntagResource",
+            json!({"ResourceARN": arn("team-b"), "TagKeys": ["a"]}),
+            "AccessDeniedException",
+            400,
+        ),
+        ("ListTagsForResource", json!({"ResourceARN": queue}), "InvalidArgumentException", 400),
+        ("RegisterStreamConsumer", json!({"StreamARN": arn("team-a")}), "ValidationException", 400),
+        ("DescribeStreamConsumer", json!({"ConsumerName": "c"}), "InvalidArgumentException", 400),
+        ("DescribeStreamConsumer", json!({"ConsumerARN": arn("team-a")}), "ValidationException", 400),
+        ("DescribeStreamConsumer", json!({"ConsumerARN": consumer}), "ResourceNotFoundException", 400),
+        (
+            "DescribeStreamConsumer",
+            json!({"ConsumerARN": consumer, "StreamARN": api.arn("team-a", "bills")}),
+            "InvalidArgumentException",
+            400,
+        ),
+        ("DeregisterStreamConsumer", json!({"ConsumerARN": consumer}), "ResourceNotFoundException", 400),
+        (
+            "ListStreamConsumers",
+            json!({"StreamARN": arn("team-a"), "NextToken": "A"}),
+            "InvalidArgumentException",
+            400,
+        ),
+        (
+            "PutResourcePolicy",
+            json!({"ResourceARN": arn("team-a"), "Policy": "{"}),
+            "InvalidArgumentException",
+            400,
+        ),
+        ("DeleteResourcePolicy", json!({"ResourceARN": arn("team-a")}), "ResourceNotFoundException", 400),
+        ("GetResourcePolicy", json!({"ResourceARN": consumer}), "ResourceNotFoundException", 400),
+        (
+            "UpdateMaxRecordSize",
+            json!({"StreamARN": arn("team-a"), "MaxRecordSizeInKiB": 1}),
+            "ValidationException",
+            400,
+        ),
+        ("UpdateMaxRecordSize", json!({"MaxRecordSizeInKiB": 1_024}), "InvalidArgumentException", 400),
+        ("UpdateStreamMode", json!({"StreamARN": arn("team-a")}), "ValidationException", 400),
+        (
+            "UpdateStreamWarmThroughput",
+            json!({"StreamName": "orders", "WarmThroughputMiBps": 5}),
+            "ValidationException",
+            400,
+        ),
+        (
+            "UpdateStreamRecordDistributionStrategy",
+            json!({"StreamARN": arn("team-a"), "RecordDistributionStrategy": "AUTO"}),
+            "InvalidArgumentException",
+            400,
+        ),
+        (
+            "StartStreamEncryption",
+            json!({"StreamName": "orders", "EncryptionType": "NONE", "KeyId": "k"}),
+            "InvalidArgumentException",
+            400,
+        ),
+        ("StopStreamEncryption", json!({"StreamName": "orders"}), "ValidationException", 400),
+        (
+            "EnableEnhancedMonitoring",
+            json!({"StreamName": "orders", "ShardLevelMetrics": ["Some"]}),
+            "ValidationException",
+            400,
+        ),
+        (
+            "UpdateAccountSettings",
+            json!({"MinimumThroughputBillingCommitment": {"Status": "ENABLED_UNTIL_EARLIEST_ALLOWED_END"}}),
+            "ValidationException",
+            400,
+        ),
+        (
+            "PutRecord",
+            json!({"StreamName": "orders", "Data": "", "PartitionKey": "k", "DryRun": true}),
+            "DryRunOperationException",
+            400,
+        ),
     ];
     for (operation, input, name, status) in cases {
         let answer = api.call(operation, input.clone()).await;

@@ -71,6 +71,43 @@ async fn a_split_shard_ends_and_names_its_children() {
 }
 
 #[tokio::test]
+async fn shards_are_listed_by_when_they_took_records() {
+    let api = Api::start().await;
+    api.make_stream("team-a", "orders", 1).await;
+    api.clock.put_on(60_000);
+    let split =
+        json!({"StreamName": "orders", "ShardToSplit": "shardId-000000000000", "NewStartingHashKey": HALF});
+    api.ok("SplitShard", split).await;
+    settled(&api, 2).await;
+    api.clock.put_on(60_000);
+    let ids = async |filter: Value| {
+        let input = json!({"StreamName": "orders", "ShardFilter": filter});
+        let shards = api.ok("ListShards", input).await["Shards"].as_array().unwrap().clone();
+        let number =
+            |shard: &Value| shard["ShardId"].as_str().unwrap().rsplit('-').next().unwrap().parse().unwrap();
+        shards.iter().map(number).collect::<Vec<u64>>()
+    };
+    let ago = |ms: i64| (api.broker.now_ms() - ms) as f64 / 1_000.0;
+    assert_eq!(ids(json!({"Type": "AT_TRIM_HORIZON"})).await, [0]);
+    assert_eq!(ids(json!({"Type": "FROM_TRIM_HORIZON"})).await, [0, 1, 2]);
+    assert_eq!(ids(json!({"Type": "AT_LATEST"})).await, [1, 2]);
+    assert_eq!(ids(json!({"Type": "AT_TIMESTAMP", "Timestamp": ago(90_000)})).await, [0]);
+    assert_eq!(ids(json!({"Type": "AT_TIMESTAMP", "Timestamp": ago(30_000)})).await, [1, 2]);
+    assert_eq!(ids(json!({"Type": "FROM_TIMESTAMP", "Timestamp": ago(90_000)})).await, [0, 1, 2]);
+    assert_eq!(ids(json!({"Type": "FROM_TIMESTAMP", "Timestamp": ago(30_000)})).await, [1, 2]);
+    assert_eq!(ids(json!({"Type": "AFTER_SHARD_ID", "ShardId": "shardId-000000000001"})).await, [2]);
+    for bad in [
+        json!({"Type": "AT_TIMESTAMP"}),
+        json!({"Type": "AT_LATEST", "ShardId": "shardId-000000000001"}),
+        json!({"Type": "AFTER_SHARD_ID"}),
+        json!({"Type": "FROM_TIMESTAMP", "Timestamp": ago(-60_000)}),
+    ] {
+        let answer = api.call("ListShards", json!({"StreamName": "orders", "ShardFilter": bad})).await;
+        assert_eq!(answer.error(), ("InvalidArgumentException".into(), 400), "{bad}");
+    }
+}
+
+#[tokio::test]
 async fn a_shard_count_is_a_wish_that_the_stream_is_updating_for() {
     let api = Api::start().await;
     api.make_stream("team-a", "orders", 2).await;

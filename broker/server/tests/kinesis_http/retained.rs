@@ -1,6 +1,6 @@
 //! A stream whose resource was deleted while its data is kept.
 
-use millrace_core::{CapacityMode, StreamConfig, StreamState};
+use millrace_core::{CapacityMode, StreamAttributes, StreamConfig, StreamState};
 use millrace_server::broker::ControlError;
 use serde_json::{Value, json};
 
@@ -65,14 +65,14 @@ async fn a_stream_created_under_the_name_of_a_retained_one_has_its_data() {
         retention_s: 48 * 3_600,
         ..StreamConfig::default()
     };
-    api.broker.create_stream("team-a", "orders", config.clone()).await.unwrap();
+    api.broker.create_stream("team-a", "orders", config.clone(), StreamAttributes::default()).await.unwrap();
     let revived = api.broker.stream("team-a", "orders").expect("it is back");
     assert_eq!((revived.entry.state, &revived.entry.data), (StreamState::Active, &data));
     assert_eq!(revived.entry.config, StreamConfig { rescale: true, ..config.clone() });
     // Old iterators are as good as new ones: they name the same data.
     let read = api.ok("GetRecords", json!({"ShardIterator": iterator})).await;
     assert_eq!(read["Records"][0]["Data"], "a2VwdA==");
-    let again = api.broker.create_stream("team-a", "orders", config).await;
+    let again = api.broker.create_stream("team-a", "orders", config, StreamAttributes::default()).await;
     assert_eq!(again, Err(ControlError::Exists("orders".into())));
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use millrace_core::{StreamConfig, StreamEntry, StreamState};
+use millrace_core::{StreamAttributes, StreamConfig, StreamEntry, StreamState};
 use millrace_server::broker::{Broker, ControlError};
 use millrace_server::sigv4::ANY_NAMESPACE;
 
@@ -105,7 +105,15 @@ pub async fn apply(broker: &Broker, wanted: &[Wanted], applied: &mut Applied) ->
     for change in changes(wanted, &applied.configs, &present) {
         match change {
             Change::Create(stream) => {
-                match broker.create_stream(ANY_NAMESPACE, &stream.name, stream.config.clone()).await {
+                match broker
+                    .create_stream(
+                        ANY_NAMESPACE,
+                        &stream.name,
+                        stream.config.clone(),
+                        StreamAttributes::default(),
+                    )
+                    .await
+                {
                     Ok(()) | Err(ControlError::Exists(_)) => {}
                     Err(error) => return Err(error).context(format!("stream {} is not made", stream.name)),
                 }

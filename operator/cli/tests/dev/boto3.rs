@@ -13,6 +13,14 @@ fn boto3_makes_a_stream_writes_splits_merges_and_reads_everything_in_order() -> 
 }
 
 #[test]
+fn boto3_subscribes_to_a_shard_and_gets_everything_to_its_end() -> Result<()> {
+    let dev = Dev::start(&["--ephemeral"])?;
+    let said = python("subscribe.py", &dev.endpoint, &[])?;
+    assert!(said.contains("all is well"), "{said}");
+    Ok(())
+}
+
+#[test]
 fn boto3_is_throttled_at_a_shards_limit_and_the_stream_splits_for_it() -> Result<()> {
     let files = tempfile::tempdir()?;
     let file = files.path().join("orders.yaml");
