@@ -207,6 +207,15 @@ impl LoadHistory {
         self.shards = shards;
     }
 
+    /// How much memory it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        let hot = self.shards.iter().filter_map(|shard| shard.latest.as_deref());
+        let detail = hot.map(|load| {
+            size_of::<ShardLoad>() + size_of_val(load.heavy.as_slice()) + size_of_val(load.cuts.as_slice())
+        });
+        self.shards.len() * size_of::<ShardHistory>() + detail.sum::<usize>()
+    }
+
     /// The shard at this index of the map that was observed last, if it is `shard`.
     pub(crate) fn get(&self, index: usize, shard: ShardId) -> Option<&ShardHistory> {
         self.shards.get(index).filter(|history| history.id == shard)
