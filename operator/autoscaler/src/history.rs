@@ -13,7 +13,7 @@ const SPANS: usize = 24;
 
 /// Throttled demand counts up to this multiple of what was stored: clients that try again and again would
 /// otherwise make it endless.
-const MOST_DEMAND: u64 = 4;
+const MOST_DEMAND: u64 = 8;
 
 /// What is remembered of the shards of one stream: some 130 bytes a shard, beside the latest report of those that
 /// are hot.
@@ -76,18 +76,17 @@ impl ShardHistory {
     }
 
     /// The child of a split. If its parent was made by a merge, load has come back, and how soon says how long the
-    /// merge had better waited: until then, if that is not longer than the longest wait; half as long as it did, if
-    /// it is.
+    /// merge had better waited: until then and a quarter more, if that is not longer than the longest wait. The wait
+    /// goes half the way there, since one gap is no habit; and down by a quarter, if waiting would not have helped.
     fn of_split(id: ShardId, parent: &ShardHistory, now_ms: i64, least_ms: i64) -> ShardHistory {
         let wait_ms = match parent.merged_ms {
             None => parent.wait_ms,
             Some(merged_ms) => {
                 let gap_ms = now_ms - merged_ms + parent.wait_ms;
-                // A quarter more, since no gap is quite like another.
                 if gap_ms <= LONGEST_WAIT * least_ms {
-                    parent.wait_ms.max(gap_ms + gap_ms / 4)
+                    parent.wait_ms.max(parent.wait_ms.midpoint(gap_ms + gap_ms / 4))
                 } else {
-                    parent.wait_ms / 2
+                    parent.wait_ms - parent.wait_ms / 4
                 }
             }
         };
