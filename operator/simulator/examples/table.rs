@@ -139,18 +139,16 @@ fn sweep(name: &str) -> Vec<Policy> {
             for (high, low) in
                 [(0.4, 0.2), (0.6, 0.3), (0.6, 0.5), (0.8, 0.4), (0.8, 0.6), (1.0, 0.5), (1.0, 0.7)]
             {
-                for every_s in [5, 60] {
-                    for low_for_s in [60, 300, 900, 1_800, 3_600] {
-                        let low_looks = (low_for_s / every_s) as u32;
-                        policies.push(Policy::Naive(Naive { high, low, every_s, low_looks }));
-                    }
+                for low_for_s in [60, 300, 900, 1_800, 3_600] {
+                    let (every_s, low_looks) = (5, (low_for_s / 5) as u32);
+                    policies.push(Policy::Naive(Naive { high, low, every_s, low_looks }));
                 }
             }
         }
         "kinesis-on-demand" => {
-            for headroom in [1.0, 1.25, 1.5, 2.0] {
-                for window_s in [3_600, 86_400, 7 * 86_400, 30 * 86_400] {
-                    for every_s in [60, 300, 900] {
+            for headroom in [1.0, 1.25, 2.0] {
+                for window_s in [3_600, 86_400, 30 * 86_400] {
+                    for every_s in [60, 900] {
                         policies.push(Policy::KinesisOnDemand(KinesisOnDemand {
                             headroom,
                             window_s,
@@ -161,8 +159,8 @@ fn sweep(name: &str) -> Vec<Policy> {
             }
         }
         "pravega" => {
-            for target in [0.2, 0.4, 0.6, 0.8, 1.0] {
-                for cooldown_s in [10, 60, 300, 600] {
+            for target in [0.2, 0.5, 1.0] {
+                for cooldown_s in [60, 600] {
                     for pace in [0.05, 0.25, 1.0] {
                         policies.push(Policy::Pravega(Pravega { target, cooldown_s, pace }));
                     }
@@ -170,9 +168,9 @@ fn sweep(name: &str) -> Vec<Policy> {
             }
         }
         "pulsar-pip483" => {
-            for (split_above, merge_below) in [(0.4, 0.1), (0.6, 0.2), (0.8, 0.3), (1.0, 0.1), (1.0, 0.4)] {
+            for (split_above, merge_below) in [(0.5, 0.2), (0.8, 0.3), (1.0, 0.1), (1.0, 0.4)] {
                 for every_s in [5, 60] {
-                    for merge_cooldown_s in [5, 60, 300] {
+                    for merge_cooldown_s in [5, 300] {
                         for max_merges in [10, 1_000_000] {
                             policies.push(Policy::PulsarPip483(PulsarPip483 {
                                 split_above,
@@ -187,9 +185,9 @@ fn sweep(name: &str) -> Vec<Policy> {
             }
         }
         "lcp" => {
-            for every_s in [5, 15, 60] {
-                for switching_cost_shard_hours in [0.25, 0.5, 1.0, 2.0] {
-                    for fill in [0.35, 0.5, 0.65, 0.8, 1.0] {
+            for every_s in [5, 60] {
+                for switching_cost_shard_hours in [0.5, 1.0, 2.0] {
+                    for fill in [0.35, 0.5, 0.8, 1.0] {
                         policies.push(Policy::Lcp(Lcp { every_s, switching_cost_shard_hours, fill }));
                     }
                 }
