@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::cost::Cost;
 use crate::keys::Keys;
-use crate::stream::{Begun, LIMIT_OVER_TARGET, Stream};
+use crate::stream::{LIMIT_OVER_TARGET, Stream};
 
 /// The figures of a run. Each is as its field says, and their names are those of the JSON.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -105,9 +105,13 @@ impl Meter {
         }
     }
 
-    pub(crate) fn reshards(&mut self, begun: Begun, futile: u32) {
-        self.cost.reshards += f64::from(begun.splits + begun.merges);
-        self.futile += futile;
+    pub(crate) fn reshards(&mut self, begun: u32) {
+        self.cost.reshards += f64::from(begun);
+    }
+
+    /// Reshards that have turned out to be of no use.
+    pub(crate) fn futile(&mut self, reshards: u32) {
+        self.futile += reshards;
     }
 
     /// The figures, and what the run cost.

@@ -9,7 +9,7 @@ use crate::figures::{Figures, Meter, TOLERANCE, percentile};
 use crate::load::{Load, Segment};
 use crate::oracle::{Optimum, optimum};
 use crate::policies::{Policy, Seen};
-use crate::stream::{Begun, LIMIT_OVER_TARGET, Stream};
+use crate::stream::{LIMIT_OVER_TARGET, Stream};
 
 /// What one shard shall carry in a simulation: a Stream's default.
 pub const TARGET: Target = Target { bytes_per_s: 1 << 20, records_per_s: 1_000 };
@@ -61,8 +61,7 @@ pub(crate) fn simulate(load: &Load, policy: &Policy, seed: u64, oracle_shard_hou
         let mut same = false;
         while now_s < end_s {
             let epoch = stream.map().next_epoch;
-            let futile = stream.finish(now_s, keys);
-            meter.reshards(Begun::default(), futile);
+            meter.futile(stream.finish(now_s, keys));
             note(&mut course.shards, now_s, stream.map().open.len() as u32);
             // A second that is like the one before tells nothing new until somebody looks again.
             let until_s = if same && skips && stream.next_due_s().is_none() {
@@ -81,11 +80,12 @@ pub(crate) fn simulate(load: &Load, policy: &Policy, seed: u64, oracle_shard_hou
             merged.retain(|(_, at_s)| now_s - at_s < REGRET_S);
             let new = stream.map().reshards.iter().filter(|reshard| reshard.epoch >= epoch);
             merged.extend(new.filter(|r| r.parents.len() == 2).map(|r| (r.children[0].id, now_s)));
-            meter.reshards(begun, regretted as u32);
-            if begun != Begun::default() {
-                course.reshards.push((now_s, begun.splits + begun.merges));
+            meter.reshards(begun);
+            meter.futile(regretted as u32);
+            if begun > 0 {
+                course.reshards.push((now_s, begun));
             }
-            same = settled && begun == Begun::default() && stream.next_due_s().is_none();
+            same = settled && begun == 0 && stream.next_due_s().is_none();
         }
     }
     let (figures, cost) = meter.finish(stream.max_lineage_depth(), oracle_shard_hours);

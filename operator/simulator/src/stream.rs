@@ -29,13 +29,6 @@ pub(crate) struct Carried {
     pub(crate) refused: f64,
 }
 
-/// Reshards that began in one second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Begun {
-    pub(crate) splits: u32,
-    pub(crate) merges: u32,
-}
-
 pub(crate) struct Stream {
     map: ShardMap,
     /// Of each open shard: its share in the load, and the records that it takes beyond its limit's rate (a token
@@ -108,26 +101,20 @@ impl Stream {
         settled
     }
 
-    /// Writes the intents, which are carried out by and by.
-    pub(crate) fn begin(&mut self, actions: &[Action], now_s: u64) -> Begun {
-        let mut begun = Begun::default();
+    /// Writes the intents, which are carried out by and by. How many.
+    pub(crate) fn begin(&mut self, actions: &[Action], now_s: u64) -> u32 {
         let first = self.map.next_epoch;
         // One by one: what can't be planned (two actions on one shard) is left out, as the controller does.
         for action in actions {
-            let Ok(next) = self.map.plan(std::slice::from_ref(action), now_s as i64 * 1_000) else {
-                continue;
-            };
-            self.map = next;
-            match action {
-                Action::Split { .. } => begun.splits += 1,
-                Action::Merge { .. } => begun.merges += 1,
+            if let Ok(next) = self.map.plan(std::slice::from_ref(action), now_s as i64 * 1_000) {
+                self.map = next;
             }
         }
         for epoch in first..self.map.next_epoch {
             let late = self.random.bits().is_multiple_of(LATE_ONE_IN);
             self.due.insert(epoch, now_s + u64::from(late));
         }
-        begun
+        (self.map.next_epoch - first) as u32
     }
 
     /// When the next reshard is finished, if one is under way.
