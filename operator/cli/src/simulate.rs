@@ -51,12 +51,14 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<()> {
     let load = Load::new(trace.scaled_to(peak_records_per_s), keys);
     let mut runs: Vec<(&str, Run)> = Vec::new();
     for name in &args.policies {
-        let policy = Policy::named(name, args.peak_shards).with_context(|| format!("there is no policy {name}"))?;
+        let policy =
+            Policy::named(name, args.peak_shards).with_context(|| format!("there is no policy {name}"))?;
         runs.push((name, simulate(&load, &policy, args.seed)));
     }
     if let Some(path) = &args.plot {
         let panels: Vec<(&str, &Run)> = runs.iter().map(|(name, run)| (*name, run)).collect();
-        std::fs::write(path, plot(&load, &panels)).with_context(|| format!("{} can't be written", path.display()))?;
+        std::fs::write(path, plot(&load, &panels))
+            .with_context(|| format!("{} can't be written", path.display()))?;
     }
     let figures: Vec<(&str, &Figures)> = runs.iter().map(|(name, run)| (*name, &run.figures)).collect();
     let text = match (args.json, &figures[..]) {
