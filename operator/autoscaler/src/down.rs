@@ -2,30 +2,26 @@
 
 use millrace_core::plan::Action;
 
+use crate::history::ShardHistory;
 use crate::{Draft, Finding, Input};
 
 /// Two neighbours that could be merged.
 struct Pair {
     /// The left one's index in the map.
     left: usize,
-    /// What both together carried at most, in thousandths of the target.
+    /// What both together carried at most, in thousandths of the target …
     peak_per_mille: u32,
+    /// … in this time, in seconds.
+    for_s: u32,
 }
 
 /// Merges neighbours that together have stayed far below one target for long, the coldest first.
 pub(crate) fn merge_idle(input: &Input<'_>, draft: &mut Draft) {
     let policy = input.policy;
-    let wait_ms = i64::from(policy.merge_after_s) * 1_000;
-    let known = |pair: &Pair| {
-        [pair.left, pair.left + 1].iter().all(|index| {
-            let history = input.history.get(input.map.open[*index].id);
-            history.is_some_and(|history| input.now_ms - history.since_ms >= wait_ms)
-        })
-    };
-    let idle: Vec<Pair> = pairs(input, draft)
-        .into_iter()
-        .filter(|pair| pair.peak_per_mille < policy.merge_below_per_mille && known(pair))
-        .collect();
+    let idle: Vec<Pair> = pairs(input, draft, |a, b| {
+        let (wait_ms, peak_per_mille) = input.history.idle(a, b, input.now_ms, policy.merge_after_s)?;
+        (peak_per_mille < policy.merge_below_per_mille).then_some(((wait_ms / 1_000) as u32, peak_per_mille))
+    });
     for pair in idle {
         if draft.shards <= policy.min_shards || draft.reshards_left == 0 {
             break;
@@ -39,7 +35,7 @@ pub(crate) fn merge_idle(input: &Input<'_>, draft: &mut Draft) {
             adjacent: adjacent.id,
             peak_per_mille: pair.peak_per_mille,
             below_per_mille: policy.merge_below_per_mille,
-            for_s: policy.merge_after_s,
+            for_s: pair.for_s,
         });
         draft.act(Action::Merge { shard: shard.id, adjacent: adjacent.id });
     }
@@ -53,7 +49,7 @@ pub(crate) fn return_to_max(input: &Input<'_>, draft: &mut Draft) {
         return;
     }
     let mut reshards = 0;
-    for pair in pairs(input, draft) {
+    for pair in pairs(input, draft, |a, b| Some((0, input.history.peak(a, b)))) {
         if draft.shards <= max_shards || draft.reshards_left == 0 {
             break;
         }
@@ -67,14 +63,19 @@ pub(crate) fn return_to_max(input: &Input<'_>, draft: &mut Draft) {
     draft.decision.findings.push(Finding::OutOfBounds { shards, min_shards, max_shards, reshards });
 }
 
-/// All free neighbours, the coldest first.
-fn pairs(input: &Input<'_>, draft: &Draft) -> Vec<Pair> {
+/// Free neighbours, the coldest first: those of which `peak` knows how much they carried together, and for how long.
+fn pairs(
+    input: &Input<'_>,
+    draft: &Draft,
+    peak: impl Fn(&ShardHistory, &ShardHistory) -> Option<(u32, u32)>,
+) -> Vec<Pair> {
     let open = &input.map.open;
     let mut pairs: Vec<Pair> = (0..open.len().saturating_sub(1))
         .filter(|left| draft.is_free(&open[*left]) && draft.is_free(&open[left + 1]))
         .filter_map(|left| {
-            let [a, b] = [left, left + 1].map(|index| input.history.get(open[index].id));
-            Some(Pair { left, peak_per_mille: a?.peak_with(b?) })
+            let [a, b] = [left, left + 1].map(|index| input.history.get(index, open[index].id));
+            let (for_s, peak_per_mille) = peak(a?, b?)?;
+            Some(Pair { left, peak_per_mille, for_s })
         })
         .collect();
     pairs.sort_by_key(|pair| (pair.peak_per_mille, pair.left));

@@ -1,22 +1,26 @@
 //! What is remembered of each shard's load between decisions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use millrace_core::load::{ShardLoad, Target};
+use millrace_core::load::{DETAIL_ABOVE_PER_MILLE, ShardLoad, Target};
 use millrace_core::{ShardId, ShardMap};
 
-/// Into how many spans the time that a merge waits for is divided.
-const SPANS: usize = 16;
+/// For how many times the least wait before a merge loads are remembered: the longest wait.
+pub(crate) const LONGEST_WAIT: i64 = 12;
+
+/// Into how many spans that time is divided.
+const SPANS: usize = 24;
 
 /// Throttled demand counts up to this multiple of what was stored: clients that try again and again would
 /// otherwise make it endless.
-const MOST_DEMAND: u64 = 4;
+const MOST_DEMAND: u64 = 8;
 
-/// What is remembered of the shards of one stream: some 150 bytes a shard, beside the latest report of those that
+/// What is remembered of the shards of one stream: some 130 bytes a shard, beside the latest report of those that
 /// are hot.
 #[derive(Clone, Debug, Default)]
 pub struct LoadHistory {
-    shards: BTreeMap<ShardId, ShardHistory>,
+    /// In the map's order.
+    shards: Vec<ShardHistory>,
     /// When the present span began, in Unix milliseconds.
     span_began_ms: i64,
 }
@@ -24,26 +28,34 @@ pub struct LoadHistory {
 /// What is remembered of one shard.
 #[derive(Clone, Debug)]
 pub(crate) struct ShardHistory {
+    id: ShardId,
     /// How many times the shard was looked at since it was opened (or this history began).
     pub(crate) seen: u32,
     /// Since when its peaks are known, in Unix milliseconds.
     pub(crate) since_ms: i64,
+    /// How long neighbours wait to be merged with it, in milliseconds: the least wait, or what load has taught.
+    pub(crate) wait_ms: i64,
+    /// When it was made by a merge, in Unix milliseconds; if it was.
+    merged_ms: Option<i64>,
     /// The present load and the one before, in thousandths of the target, throttled demand included.
     pub(crate) now_per_mille: u32,
     pub(crate) before_per_mille: u32,
     /// Since when it is above its target without a break, in Unix milliseconds.
     pub(crate) over_since_ms: Option<i64>,
-    /// The latest report, if there was one in the last second.
-    pub(crate) latest: Option<ShardLoad>,
+    /// The latest report, if it is of the last second and the shard was hot.
+    pub(crate) latest: Option<Box<ShardLoad>>,
     /// The highest load in each span, the present one first, in thousandths of the target.
-    peaks: [u32; SPANS],
+    peaks: [u16; SPANS],
 }
 
 impl ShardHistory {
-    fn new(now_ms: i64) -> ShardHistory {
+    fn new(id: ShardId, now_ms: i64, wait_ms: i64) -> ShardHistory {
         ShardHistory {
+            id,
             seen: 0,
             since_ms: now_ms,
+            wait_ms,
+            merged_ms: None,
             now_per_mille: 0,
             before_per_mille: 0,
             over_since_ms: None,
@@ -53,31 +65,54 @@ impl ShardHistory {
     }
 
     /// The child of a merge begins with what its parents had together: it has been idle for as long as they.
-    fn of_merged(a: &ShardHistory, b: &ShardHistory) -> ShardHistory {
+    fn of_merged(id: ShardId, a: &ShardHistory, b: &ShardHistory, now_ms: i64) -> ShardHistory {
         let mut peaks = a.peaks;
         for (peak, other) in peaks.iter_mut().zip(b.peaks) {
             *peak = peak.saturating_add(other);
         }
-        ShardHistory { peaks, ..ShardHistory::new(a.since_ms.max(b.since_ms)) }
+        let since_ms = a.since_ms.max(b.since_ms);
+        let merged_ms = Some(now_ms);
+        ShardHistory { since_ms, peaks, merged_ms, ..ShardHistory::new(id, now_ms, a.wait_ms.max(b.wait_ms)) }
     }
 
-    fn observe(&mut self, now_ms: i64, load: Option<ShardLoad>, target: &Target) {
+    /// The child of a split. If its parent was made by a merge, load has come back, and how soon says how long the
+    /// merge had better waited: until then and a quarter more, if that is not longer than the longest wait. The wait
+    /// goes half the way there, since one gap is no habit; and down by a quarter, if waiting would not have helped.
+    fn of_split(id: ShardId, parent: &ShardHistory, now_ms: i64, least_ms: i64) -> ShardHistory {
+        let wait_ms = match parent.merged_ms {
+            None => parent.wait_ms,
+            Some(merged_ms) => {
+                let gap_ms = now_ms - merged_ms + parent.wait_ms;
+                if gap_ms <= LONGEST_WAIT * least_ms {
+                    parent.wait_ms.max(parent.wait_ms.midpoint(gap_ms + gap_ms / 4))
+                } else {
+                    parent.wait_ms - parent.wait_ms / 4
+                }
+            }
+        };
+        ShardHistory::new(id, now_ms, wait_ms.max(least_ms))
+    }
+
+    fn observe(&mut self, now_ms: i64, load: Option<&ShardLoad>, target: &Target) {
         self.seen = self.seen.saturating_add(1);
         self.before_per_mille = self.now_per_mille;
-        self.now_per_mille = load.as_ref().map_or(0, |load| demand_per_mille(load, target));
-        self.peaks[0] = self.peaks[0].max(self.now_per_mille);
+        self.now_per_mille = load.map_or(0, |load| demand_per_mille(load, target));
+        self.peaks[0] = self.peaks[0].max(u16::try_from(self.now_per_mille).unwrap_or(u16::MAX));
         if self.now_per_mille > 1_000 {
             self.over_since_ms.get_or_insert(now_ms);
         } else {
             self.over_since_ms = None;
         }
-        self.latest = load;
+        let hot = |load: &&ShardLoad| {
+            u64::from(self.now_per_mille) > DETAIL_ABOVE_PER_MILLE || load.throttled_per_s > 0
+        };
+        self.latest = load.filter(hot).map(|load| Box::new(load.clone()));
     }
 
-    /// At most this is what one shard in the place of two would have carried in any second that is remembered, in
+    /// At most this is what one shard in the place of two would have carried in any second of the last spans, in
     /// thousandths of the target: the highest sum of the two shards' peaks in one span.
-    pub(crate) fn peak_with(&self, other: &ShardHistory) -> u32 {
-        let sums = self.peaks.iter().zip(other.peaks).map(|(a, b)| a.saturating_add(b));
+    fn peak_with(&self, other: &ShardHistory, spans: usize) -> u32 {
+        let sums = self.peaks.iter().zip(other.peaks).take(spans).map(|(a, b)| u32::from(*a) + u32::from(b));
         sums.max().unwrap_or(0)
     }
 
@@ -122,40 +157,126 @@ impl LoadHistory {
         merge_after_s: u32,
         loads: impl IntoIterator<Item = &'a ShardLoad>,
     ) {
-        let span_ms = i64::from(merge_after_s) * 1_000 / SPANS as i64;
-        if now_ms - self.span_began_ms >= span_ms {
+        let least_ms = i64::from(merge_after_s) * 1_000;
+        if now_ms - self.span_began_ms >= span_ms(merge_after_s) {
             self.span_began_ms = now_ms;
-            for shard in self.shards.values_mut() {
+            for shard in &mut self.shards {
                 shard.peaks.rotate_right(1);
                 shard.peaks[0] = 0;
             }
         }
-        let mut reports: BTreeMap<ShardId, ShardLoad> = BTreeMap::new();
-        for load in loads {
-            reports.entry(load.shard).and_modify(|sum| add(sum, load)).or_insert_with(|| load.clone());
-        }
-        for shard in &map.open {
-            if self.shards.contains_key(&shard.id) {
-                continue;
+        self.follow(map, now_ms, least_ms);
+        let mut reports: Vec<&ShardLoad> = loads.into_iter().collect();
+        reports.sort_by_key(|load| load.shard);
+        for shard in &mut self.shards {
+            let first = reports.partition_point(|load| load.shard < shard.id);
+            let count = reports[first..].iter().take_while(|load| load.shard == shard.id).count();
+            match &reports[first..first + count] {
+                [] => shard.observe(now_ms, None, target),
+                [one] => shard.observe(now_ms, Some(one), target),
+                [one, others @ ..] => {
+                    let mut sum = (*one).clone();
+                    others.iter().for_each(|load| add(&mut sum, load));
+                    shard.observe(now_ms, Some(&sum), target);
+                }
             }
-            let [parent, adjacent] = [shard.parents.parent, shard.parents.adjacent]
-                .map(|id| id.and_then(|id| self.shards.get(&id)));
-            let history = match (parent, adjacent) {
-                (Some(a), Some(b)) => ShardHistory::of_merged(a, b),
-                _ => ShardHistory::new(now_ms),
-            };
-            self.shards.insert(shard.id, history);
-        }
-        let open: BTreeSet<ShardId> = map.open.iter().map(|shard| shard.id).collect();
-        self.shards.retain(|id, _| open.contains(id));
-        for (id, shard) in &mut self.shards {
-            shard.observe(now_ms, reports.remove(id), target);
         }
     }
 
-    pub(crate) fn get(&self, shard: ShardId) -> Option<&ShardHistory> {
-        self.shards.get(&shard)
+    /// Brings the shards into the map's order, with those that are new to it.
+    fn follow(&mut self, map: &ShardMap, now_ms: i64, least_ms: i64) {
+        let same = |(shard, open): (&ShardHistory, &millrace_core::OpenShard)| shard.id == open.id;
+        if self.shards.len() == map.open.len() && self.shards.iter().zip(&map.open).all(same) {
+            return;
+        }
+        let mut known: BTreeMap<ShardId, ShardHistory> =
+            self.shards.drain(..).map(|shard| (shard.id, shard)).collect();
+        let mut shards = Vec::with_capacity(map.open.len());
+        for open in &map.open {
+            let [parent, adjacent] =
+                [open.parents.parent, open.parents.adjacent].map(|id| id.and_then(|id| known.get(&id)));
+            let new = match (parent, adjacent) {
+                (Some(a), Some(b)) => ShardHistory::of_merged(open.id, a, b, now_ms),
+                (Some(parent), None) => ShardHistory::of_split(open.id, parent, now_ms, least_ms),
+                _ => ShardHistory::new(open.id, now_ms, least_ms),
+            };
+            // Parents have left the map when their children are in it.
+            shards.push(known.remove(&open.id).unwrap_or(new));
+        }
+        self.shards = shards;
     }
+
+    /// How much memory it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        let hot = self.shards.iter().filter_map(|shard| shard.latest.as_deref());
+        let detail = hot.map(|load| {
+            size_of::<ShardLoad>() + size_of_val(load.heavy.as_slice()) + size_of_val(load.cuts.as_slice())
+        });
+        self.shards.len() * size_of::<ShardHistory>() + detail.sum::<usize>()
+    }
+
+    /// The shard at this index of the map that was observed last, if it is `shard`.
+    pub(crate) fn get(&self, index: usize, shard: ShardId) -> Option<&ShardHistory> {
+        self.shards.get(index).filter(|history| history.id == shard)
+    }
+
+    /// How long two neighbours have to wait before they are merged, in milliseconds, and the most that both carried
+    /// together in that time, in thousandths of the target. Nothing, if they are not known for so long.
+    pub(crate) fn idle(
+        &self,
+        a: &ShardHistory,
+        b: &ShardHistory,
+        now_ms: i64,
+        merge_after_s: u32,
+    ) -> Option<(i64, u32)> {
+        let wait_ms = wait_ms(a, b, merge_after_s);
+        let known = now_ms - a.since_ms.max(b.since_ms) >= wait_ms;
+        let before_ms = wait_ms - (now_ms - self.span_began_ms);
+        let spans = 1 + (before_ms.max(0) as u64).div_ceil(span_ms(merge_after_s).max(1) as u64) as usize;
+        known.then(|| (wait_ms, a.peak_with(b, spans)))
+    }
+
+    /// Until when (exclusive, in Unix milliseconds) observing the same loads on the same map again each second changes
+    /// nothing that a decision rests on, `now_ms` having been observed last. `now_ms` itself, if it may at once. For
+    /// simulations, which may pass over that time.
+    pub fn quiet_until_ms(&self, now_ms: i64, merge_after_s: u32) -> i64 {
+        let restless = |shard: &ShardHistory| {
+            shard.seen < 2 || shard.over_since_ms.is_some() || shard.before_per_mille != shard.now_per_mille
+        };
+        if self.shards.iter().any(restless) {
+            return now_ms;
+        }
+        let span_ms = span_ms(merge_after_s).max(1);
+        let mut until_ms = self.span_began_ms + span_ms;
+        for pair in self.shards.windows(2) {
+            let wait_ms = wait_ms(&pair[0], &pair[1], merge_after_s);
+            // When they are known for long enough, and when the oldest span is no longer looked at.
+            let known_ms = pair[0].since_ms.max(pair[1].since_ms) + wait_ms;
+            let forgotten_ms = self.span_began_ms + wait_ms % span_ms;
+            for at_ms in [known_ms, forgotten_ms] {
+                if at_ms > now_ms {
+                    until_ms = until_ms.min(at_ms);
+                }
+            }
+        }
+        until_ms
+    }
+
+    /// The most that two neighbours carried together in all the time that is remembered, in thousandths of the target.
+    pub(crate) fn peak(&self, a: &ShardHistory, b: &ShardHistory) -> u32 {
+        a.peak_with(b, SPANS)
+    }
+}
+
+/// How long two neighbours have to be idle before they are merged, in milliseconds.
+fn wait_ms(a: &ShardHistory, b: &ShardHistory, merge_after_s: u32) -> i64 {
+    let least_ms = i64::from(merge_after_s) * 1_000;
+    a.wait_ms.max(b.wait_ms).clamp(least_ms, LONGEST_WAIT * least_ms)
+}
+
+/// How long a span lasts, in milliseconds.
+fn span_ms(merge_after_s: u32) -> i64 {
+    i64::from(merge_after_s) * 1_000 * LONGEST_WAIT / (SPANS as i64 - 1)
 }
 
 /// Adds another owner's report. Of the two views of where the load lies, the heavier one's stays.

@@ -2,10 +2,11 @@
 //! and its policy, and says what to do and why.
 //!
 //! Upwards it acts fast: a shard above its target for two seconds, or one that throttles, is cut where its load
-//! lies, into as many children as it takes at once. Downwards it acts lazily: neighbours are merged once both
-//! together have stayed far below one shard's target for so long that the idle shard has cost what a reshard
-//! costs. Between the two thresholds lies a factor of almost three, and what counts downwards is the highest
-//! second, not the mean: so noise leads from one to the other never.
+//! lies, into as many children as it takes at once. Downwards it acts lazily: neighbours are merged once even their
+//! highest second together has long fitted well within one shard's target. How long is learned: five minutes, unless
+//! load has come back within the hour after an earlier merge; then as long as would have bridged that gap. A merge
+//! that leads to a split takes a rise by more than two fifths over the highest second of all that time, so noise
+//! moves nothing.
 
 mod down;
 mod finding;

@@ -22,13 +22,15 @@ pub struct Policy {
     /// A shard above its target for so long is split, in seconds; one that throttles, at once.
     pub split_after_s: u32,
     /// What a child of a split is to carry, in thousandths of the target. Between this and 1,000 lies the room
-    /// for growth while the next split is under way.
+    /// for growth and noise while the next split is under way.
     pub fill_per_mille: u32,
-    /// Two neighbours are merged if they stay below this together, in thousandths of the target. Far enough below
-    /// what a split leaves that noise never leads from one to the other.
+    /// Two neighbours are merged if they stay below this together, in thousandths of the target. As far below what
+    /// a split is at as noise reaches, since it is their highest second that counts.
     pub merge_below_per_mille: u32,
-    /// … for so long, in seconds: until what the idle shard has cost has paid for a reshard (lazy capacity
-    /// provisioning: Lin, Wierman, Andrew, Thereska, INFOCOM 2011).
+    /// … for so long at least, in seconds; and for up to twelve times as long where load has come back so soon after
+    /// an earlier merge. No longer, since by then the idle shard has cost what the two reshards do that keeping it
+    /// saves (lazy capacity provisioning: Lin, Wierman, Andrew, Thereska, INFOCOM 2011; learning the wait from how
+    /// long idle times last: Helmbold, Long, Sconyers, Sherrod, Adaptive disk spin-down for mobile computers, 2000).
     pub merge_after_s: u32,
     /// The most children of one split.
     pub max_children: u32,
@@ -52,8 +54,8 @@ impl Policy {
                 records_per_s: config.target_records_per_s.max(1),
             },
             split_after_s: 2,
-            fill_per_mille: 600,
-            merge_below_per_mille: 350,
+            fill_per_mille: 800,
+            merge_below_per_mille: 700,
             merge_after_s: config.merge_after_s,
             max_children: 32,
             max_reshards: 64,

@@ -88,8 +88,9 @@ impl Profile {
     }
 
     /// Where to cut, for a shard that carries `per_mille` thousandths of its target, so that each child carries
-    /// about `fill_per_mille`, in at most `most` children. No cuts, if none would help.
-    pub(crate) fn cuts(&self, per_mille: u32, fill_per_mille: u32, most: u32) -> Cuts {
+    /// about `fill_per_mille`, in at most `most` children. No cuts, if none would help. Beside a single hot key up to
+    /// `beside_per_mille` is left.
+    pub(crate) fn cuts(&self, per_mille: u32, fill_per_mille: u32, beside_per_mille: u32, most: u32) -> Cuts {
         let all: f64 = self.pieces.iter().map(|piece| piece.load).sum();
         let scale = f64::from(per_mille) / all.max(1.0);
         let is_hot = |piece: &Piece| piece.key && piece.load * scale > 1_000.0;
@@ -137,7 +138,7 @@ impl Profile {
         at.truncate(most.saturating_sub(1) as usize);
         // A hot key that has the shard almost to itself gains nothing from having it alone.
         let beside_hot = f64::from(per_mille) - hot.iter().map(|(_, load)| f64::from(*load)).sum::<f64>();
-        if hot.len() == 1 && beside_hot < 100.0 {
+        if hot.len() == 1 && beside_hot < f64::from(beside_per_mille) {
             at.clear();
         }
         Cuts { at, hot, heaviest_per_mille: heaviest as u32 }

@@ -14,6 +14,11 @@ const GRACE_REPORTS: u32 = 2;
 /// overloaded from this part of the target on, in thousandths.
 const BURST_PER_MILLE: u32 = 700;
 
+/// How much load is left beside a key that is too hot for any shard, in thousandths of the target: it takes a shard of
+/// its own to part them. Less where records are refused, since then the key takes the others' room.
+const BESIDE_PER_MILLE: u32 = 100;
+const BESIDE_THROTTLED_PER_MILLE: u32 = 20;
+
 /// A shard that is above its target.
 struct Overloaded<'a> {
     index: usize,
@@ -41,7 +46,7 @@ pub(crate) fn split_overloaded(input: &Input<'_>, draft: &mut Draft) {
 
 /// How far a shard is above its target, if it has been for long enough.
 fn overload<'a>(input: &Input<'a>, index: usize, shard: &'a OpenShard) -> Option<Overloaded<'a>> {
-    let history = input.history.get(shard.id)?;
+    let history = input.history.get(index, shard.id)?;
     if history.seen < GRACE_REPORTS {
         return None;
     }
@@ -63,7 +68,7 @@ fn overload<'a>(input: &Input<'a>, index: usize, shard: &'a OpenShard) -> Option
 fn split(input: &Input<'_>, draft: &mut Draft, over: &Overloaded<'_>) {
     let policy = input.policy;
     let shard = over.shard.id;
-    let seen = Seen::new(over.history.latest.as_ref(), over.per_mille, policy.target);
+    let seen = Seen::new(over.history.latest.as_deref(), over.per_mille, policy.target);
     let range = input.map.range(over.index);
     let Some(latest) = &over.history.latest else { return };
     let hot_key = |key, key_per_mille| Finding::HotKey { shard, key, seen: seen.clone(), key_per_mille };
@@ -72,7 +77,8 @@ fn split(input: &Input<'_>, draft: &mut Draft, over: &Overloaded<'_>) {
         return;
     }
     let profile = Profile::new(range, latest);
-    let wanted = profile.cuts(over.per_mille, policy.fill_per_mille, policy.max_children);
+    let beside = if over.history.throttles() { BESIDE_THROTTLED_PER_MILLE } else { BESIDE_PER_MILLE };
+    let wanted = profile.cuts(over.per_mille, policy.fill_per_mille, beside, policy.max_children);
     if wanted.at.is_empty() {
         if let Some((key, load)) = wanted.hot.first() {
             draft.decision.findings.push(hot_key(*key, *load));
@@ -90,7 +96,7 @@ fn split(input: &Input<'_>, draft: &mut Draft, over: &Overloaded<'_>) {
     }
     let cuts = match wanted.at.len() <= room as usize {
         true => wanted,
-        false => profile.cuts(over.per_mille, policy.fill_per_mille, room.saturating_add(1)),
+        false => profile.cuts(over.per_mille, policy.fill_per_mille, beside, room.saturating_add(1)),
     };
     let Cuts { at, hot, heaviest_per_mille } = cuts;
     if at.is_empty() {

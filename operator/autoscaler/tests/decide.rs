@@ -304,3 +304,44 @@ proptest! {
         }
     }
 }
+
+/// A world in which one shard becomes two by load, and these are merged after it; how long that took, in seconds.
+fn merged_after_s(world: &mut World) -> u32 {
+    world.keys = even(200);
+    for _ in 0..4 {
+        world.second(1.0);
+    }
+    assert!(world.map.open.len() > 1);
+    world.keys = Vec::new();
+    (1..=600).find(|_| !world.second(1.0).actions.is_empty()).expect("merged in the end")
+}
+
+#[test]
+fn a_merge_waits_longer_where_load_has_come_back_soon_after_one() {
+    let mut world = World::new(ShardMap::new(1, 0), policy(), Vec::new());
+    let first_s = merged_after_s(&mut world);
+    assert!((20..=40).contains(&first_s), "{first_s} s");
+    for _ in 0..60 {
+        world.second(1.0);
+    }
+    assert_eq!(world.map.open.len(), 1);
+    let second_s = merged_after_s(&mut world);
+    assert!(second_s >= first_s + 20, "{second_s} s after {first_s} s");
+    // Load that stays away for longer than any wait is let go again, by and by.
+    for _ in 0..500 {
+        world.second(1.0);
+    }
+    let third_s = merged_after_s(&mut world);
+    assert!(third_s < second_s, "{third_s} s after {second_s} s");
+}
+
+#[test]
+fn what_is_quiet_stays_so_until_it_says() {
+    let mut world = World::new(ShardMap::new(6, 0), policy(), even(200));
+    for _ in 0..400 {
+        let quiet_until_ms = world.history.quiet_until_ms(world.now_ms, world.policy.merge_after_s);
+        let decision = world.second(1.0);
+        assert!(world.now_ms >= quiet_until_ms || decision.actions.is_empty(), "{decision:?}");
+    }
+    assert!(world.map.open.len() < 6);
+}

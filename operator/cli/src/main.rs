@@ -19,6 +19,7 @@ mod operator;
 mod put;
 mod resources;
 mod shards;
+mod simulate;
 mod split;
 mod status;
 mod tail;
@@ -62,6 +63,8 @@ enum Command {
     Merge(merge::MergeArgs),
     /// Tell how Brokers and Streams on a cluster are, and what to do where they are not ready
     Status(status::StatusArgs),
+    /// Run the autoscaler, or a peer of it, on a recorded load, and tell what it would have cost
+    Simulate(simulate::SimulateArgs),
     /// Print what makes a shell, or kubectl, complete these commands
     Completion(completion::CompletionArgs),
     /// Answer kubectl, which asks what may follow these words
@@ -103,6 +106,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Tail(args) => tail::run(args).await,
         Command::Split(args) => split::run(args).await,
         Command::Merge(args) => merge::run(args).await,
+        Command::Simulate(args) => simulate::run(&args),
         Command::Completion(args) => completion::run(args, Cli::command()),
         Command::Complete(args) => completion::answer(args, Cli::command()).await,
     }

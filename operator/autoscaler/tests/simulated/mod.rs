@@ -8,9 +8,10 @@ use millrace_core::{HashKey, ShardId, ShardMap, StreamConfig};
 /// The size of a record, in bytes: 128 of them a second are a shard's target.
 pub(crate) const RECORD_BYTES: u32 = 8_192;
 
-/// The policy of tests: production's, but for a shorter wait before merges.
+/// The policy of tests: production's, but for a shorter wait before merges, and for children that are less full, so
+/// that their number shows what load was planned for.
 pub(crate) fn policy() -> Policy {
-    Policy { merge_after_s: 20, ..Policy::of(&StreamConfig::default()) }
+    Policy { merge_after_s: 20, fill_per_mille: 600, ..Policy::of(&StreamConfig::default()) }
 }
 
 /// A stream and its load.
