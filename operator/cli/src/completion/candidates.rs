@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn commands_are_completed_but_for_those_that_are_hidden() {
-        assert_eq!(fixed(&["s"]), ["shards", "split", "status"]);
+        assert_eq!(fixed(&["s"]), ["shards", "split", "status", "simulate"]);
         assert!(fixed(&[""]).contains(&"tail".to_owned()));
         assert!(fixed(&["__"]).is_empty());
     }
