@@ -25,12 +25,14 @@ PORT ?= 4566
 PROFILE ?= release
 CLUSTER := e2e/cluster/cluster
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+BINARY := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/millrace
 # Holds the image's name, whose tag is a digest of what is in it.
 IMAGE := $(TARGET)/image
 
 # Tests and `millrace dev` find what was built here by these.
 export MILLRACE_NATS_SERVER ?= $(NATS_SERVER)
 export MILLRACE_PYTHON ?= $(PYTHON)
+export MILLRACE_BINARY ?= $(abspath $(BINARY))
 
 .PHONY: help
 help: ## List the targets
@@ -61,7 +63,7 @@ image: nats-server ## Build the container image millrace:dev
 	cargo build --profile $(PROFILE) --locked -p millrace
 	$(CLUSTER) docker
 	mkdir -p $(dir $(IMAGE))
-	images/build $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/millrace $(NATS_SERVER) > $(IMAGE).new
+	images/build $(BINARY) $(NATS_SERVER) > $(IMAGE).new
 	mv $(IMAGE).new $(IMAGE)
 
 .PHONY: e2e

@@ -46,7 +46,8 @@ pub struct Capacity {
     /// What one shard shall carry. Above that the autoscaler splits it.
     #[serde(default)]
     pub target_per_shard: ShardTarget,
-    /// How many seconds two neighbours must have been idle before the autoscaler merges them.
+    /// The shortest wait before the autoscaler merges neighbours that could be one, in seconds. Where load came back
+    /// soon after a merge, it waits longer, up to twelve times as long.
     #[serde(default = "five_minutes")]
     #[schemars(range(min = 1, max = 86_400))]
     pub merge_after_seconds: i32,
