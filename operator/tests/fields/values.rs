@@ -66,6 +66,7 @@ fn words(name: &str, schema: &Value) -> Vec<Value> {
     match name {
         "retention" => list(&["48h", "24h", "2880m", "8760h"]),
         "quota" => vec![json!("2Gi"), json!("64Mi"), json!(1_i64 << 30), json!("1.5Gi")],
+        "maxRecordSize" => vec![json!("2Mi"), json!("10Mi"), json!("1536Ki"), json!(1 << 20)],
         "bytesPerSecond" => vec![json!("2Mi"), json!("1Ki"), json!("1Gi"), json!(4096)],
         "size" => vec![json!("12Gi"), json!("20480Mi"), json!("1T")],
         "limits" | "requests" => {
