@@ -64,45 +64,45 @@ impl Catalog {
         }
     }
 
+    /// Takes in what is newer than what is known. The rest, read again from the leader, is no change: whoever waits for
+    /// one has nothing of it, and may be who read it.
     fn learn(&self, entry: &KvEntry) {
+        let KvEntry { key, revision, value } = entry;
+        let is_new = |at: Option<&u64>| at.is_none_or(|at| at < revision);
         let mut known = self.known.write();
-        if known.removed.get(&entry.key).is_some_and(|revision| *revision >= entry.revision) {
+        if !is_new(known.removed.get(key)) {
             return;
         }
-        if let Some(name) = keys::parse_stream(&entry.key) {
-            match StreamEntry::decode(&entry.value) {
-                Ok(stream) => {
-                    if known.streams.get(&name).is_none_or(|(_, revision)| *revision < entry.revision) {
-                        known.names.insert(stream.data.clone(), name.clone());
-                        known.streams.insert(name, (stream, entry.revision));
-                    }
-                }
-                Err(error) => tracing::error!(key = entry.key, %error, "a stream's entry is left alone"),
+        let learnt = if let Some(name) = keys::parse_stream(key) {
+            if !is_new(known.streams.get(&name).map(|(_, at)| at)) {
+                return;
             }
-        } else if let Some(data) = keys::parse_map(&entry.key) {
-            match ShardMap::decode(&entry.value) {
-                Ok(map) => {
-                    if known.maps.get(&data).is_none_or(|map| map.revision < entry.revision) {
-                        let map = KnownMap { map: Arc::new(map), revision: entry.revision };
-                        known.maps.insert(data, map);
-                    }
-                }
-                Err(error) => tracing::error!(key = entry.key, %error, "a shard map is left alone"),
+            StreamEntry::decode(value).map(|stream| {
+                known.names.insert(stream.data.clone(), name.clone());
+                known.streams.insert(name, (stream, *revision));
+            })
+        } else if let Some(data) = keys::parse_map(key) {
+            if !is_new(known.maps.get(&data).map(|map| &map.revision)) {
+                return;
             }
-        } else if let Some(data) = keys::parse_attributes(&entry.key) {
-            match StreamAttributes::decode(&entry.value) {
-                // Read again: whoever waits for a change has nothing of it.
-                Ok(_) if known.attributes.get(&data).is_some_and(|(_, at)| *at >= entry.revision) => return,
-                Ok(attributes) => {
-                    known.attributes.insert(data, (Arc::new(attributes), entry.revision));
-                }
-                Err(error) => {
-                    tracing::error!(key = entry.key, %error, "a stream's attributes are left alone")
-                }
+            ShardMap::decode(value).map(|map| {
+                known.maps.insert(data, KnownMap { map: Arc::new(map), revision: *revision });
+            })
+        } else if let Some(data) = keys::parse_attributes(key) {
+            if !is_new(known.attributes.get(&data).map(|(_, at)| at)) {
+                return;
             }
-        }
+            StreamAttributes::decode(value).map(|attributes| {
+                known.attributes.insert(data, (Arc::new(attributes), *revision));
+            })
+        } else {
+            return;
+        };
         drop(known);
-        self.changed.note();
+        match learnt {
+            Ok(()) => self.changed.note(),
+            Err(error) => tracing::error!(key, %error, "what can't be read is left alone"),
+        }
     }
 
     fn forget(&self, key: String, revision: u64) {
@@ -209,5 +209,32 @@ impl Known {
         let attributes =
             self.attributes.get(&entry.data).map_or(&self.none, |(attributes, _)| attributes).clone();
         Some(Arc::new(Stream { namespace, name, entry: entry.clone(), map, attributes }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use millrace_log::memory::{Faults, MemoryCluster};
+
+    use super::*;
+
+    /// Whoever reads a map when maps change would otherwise wake himself, for ever.
+    #[tokio::test]
+    async fn a_map_that_is_read_again_is_no_change() {
+        let kv: Arc<dyn Kv> = Arc::new(MemoryCluster::new(1, 0, Faults::none()).connect("broker"));
+        let data = DataId::from_random(1);
+        let mut map = ShardMap::new(2, 0);
+        let revision = kv.create(&keys::map(&data), map.encode().into()).await.unwrap();
+        let catalog = Catalog::new(kv.clone());
+        let mut changes = catalog.changes();
+        for is_new in [true, false, false] {
+            assert!(catalog.fresh_map(&data).await.unwrap().is_some());
+            assert_eq!(changes.changed().now_or_never().is_some(), is_new);
+        }
+        map.next_epoch += 1;
+        kv.update(&keys::map(&data), map.encode().into(), revision).await.unwrap();
+        assert_eq!(catalog.fresh_map(&data).await.unwrap().map(|known| *known.map == map), Some(true));
+        assert!(changes.changed().now_or_never().is_some());
     }
 }
