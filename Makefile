@@ -13,10 +13,17 @@ TOOLS := $(CACHE)/tools
 NATS_VERSION := 2.15.2
 DENY_VERSION := 0.20.2
 BOTO3_VERSION := 1.44.5
+# Emulators of Kinesis.
+FERROKINESIS_VERSION := 0.7.0
+KINESALITE_VERSION := 3.3.3
+KINESIS_LOCAL_VERSION := 0.6.2
+MOTO_VERSION := 5.2.5
 
 NATS_SERVER := $(TOOLS)/nats-server
 PYTHON := $(TOOLS)/python/bin/python
 DENY := $(TOOLS)/cargo/bin/cargo-deny
+# The versions stand in the name: newer ones are installed anew.
+EMULATORS := $(TOOLS)/emulators/$(FERROKINESIS_VERSION)-$(KINESALITE_VERSION)-$(KINESIS_LOCAL_VERSION)-$(MOTO_VERSION)
 
 # The cluster of `make up`, and the port on 127.0.0.1 where clients reach its Broker.
 NAME ?= millrace
@@ -83,7 +90,7 @@ test-fast: nats-server python ## Run the tests but for the long ones and those o
 	MILLRACE_TEST=fast MILLRACE_SEEDS=50 cargo test --workspace --locked --exclude millrace-e2e
 
 .PHONY: bench
-bench: nats-server python ## Measure, as ratios to a peer in the same run
+bench: nats-server python emulators ## Measure, as ratios to peers in the same run
 	cargo run --release --locked -p millrace-bench
 
 .PHONY: fmt
@@ -126,6 +133,21 @@ $(TOOLS)/python/boto3-$(BOTO3_VERSION):
 	  || { echo 'python3 with venv is missing: install it (Debian: python3-venv)' >&2; exit 1; }
 	python3 -m venv $(TOOLS)/python
 	$(TOOLS)/python/bin/pip install --quiet --disable-pip-version-check boto3==$(BOTO3_VERSION)
+	touch $@
+
+# Emulators of Kinesis, which `make bench` measures beside Millrace.
+.PHONY: emulators
+emulators: $(EMULATORS)
+
+$(EMULATORS):
+	@command -v npm > /dev/null || { echo 'npm is missing: install Node.js 20 or newer (Debian: npm)' >&2; exit 1; }
+	cargo install --quiet --locked --force --version $(FERROKINESIS_VERSION) --root $(@D)/cargo \
+	  --target-dir $(CACHE)/tools-build ferrokinesis
+	rm -rf $(CACHE)/tools-build
+	npm install --silent --no-fund --no-audit --prefix $(@D)/npm \
+	  kinesalite@$(KINESALITE_VERSION) kinesis-local@$(KINESIS_LOCAL_VERSION)
+	python3 -m venv $(@D)/python
+	$(@D)/python/bin/pip install --quiet --disable-pip-version-check 'moto[server]==$(MOTO_VERSION)'
 	touch $@
 
 .PHONY: cargo-deny

@@ -1,6 +1,6 @@
 //! What all measurements share: where things lie, how long, and the report.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -18,6 +18,8 @@ const LOAD_GRACE: Duration = Duration::from_secs(90);
 pub(crate) struct Bench {
     pub(crate) millrace: PathBuf,
     pub(crate) nats_server: PathBuf,
+    /// Where emulators of Kinesis lie.
+    pub(crate) emulators: PathBuf,
     /// How long a load lasts.
     pub(crate) seconds: u64,
     pub(crate) runs: u32,
@@ -37,6 +39,7 @@ impl Bench {
             bail!("there is no millrace at {}: build it, or name one with --millrace", millrace.display());
         }
         let nats_server = find_nats_server(args.nats_server)?;
+        let emulators = args.emulators.or_else(|| Some(tools()?.join("emulators"))).unwrap_or_default();
         let parent = args.data.unwrap_or_else(std::env::temp_dir);
         let data = tempfile::Builder::new()
             .prefix("millrace-bench-")
@@ -52,7 +55,7 @@ impl Bench {
                 "Data lies in memory, where an fsync costs nothing: name a directory on a disk with --data.",
             );
         }
-        Ok(Bench { millrace, nats_server, seconds: args.seconds, runs: args.runs, report, data })
+        Ok(Bench { millrace, nats_server, emulators, seconds: args.seconds, runs: args.runs, report, data })
     }
 
     /// An empty directory, removed when it is dropped.
@@ -82,15 +85,20 @@ fn find_nats_server(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
         return Ok(path);
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .filter(|dir| !dir.is_empty())
-        .map(PathBuf::from)
-        .or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
     let mut directories: Vec<PathBuf> =
         std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect();
-    directories.extend(cache.map(|cache| cache.join(Path::new("millrace/tools"))));
+    directories.extend(tools());
     let mut files = directories.into_iter().map(|directory| directory.join("nats-server"));
     files
         .find(|file| file.is_file())
         .context("there is no nats-server: run `make tools`, or name one with --nats-server")
+}
+
+/// Where `make` puts tools.
+fn tools() -> Option<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .filter(|dir| !dir.is_empty())
+        .map(PathBuf::from)
+        .or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
+    cache.map(|cache| cache.join("millrace/tools"))
 }

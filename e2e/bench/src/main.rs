@@ -1,4 +1,4 @@
-//! `millrace-bench`: Millrace beside JetStream itself, in one run, on one machine, with the same nats-server.
+//! `millrace-bench`: Millrace beside JetStream itself and beside emulators of Kinesis, in one run, on one machine.
 //!
 //! Only what a client can see is used: `millrace dev` as a process, its API over HTTP, JetStream through its
 //! own client. One server runs at a time, each load is a process of its own and bounded in time, and
@@ -6,6 +6,7 @@
 
 mod bench;
 mod catch_up;
+mod emulators;
 mod http_client;
 mod kinesis;
 mod load;
@@ -79,6 +80,7 @@ async fn measure_all(args: Args) -> anyhow::Result<bool> {
             Measurement::Overload => overload::measure(&mut bench).await,
             Measurement::CatchUp => catch_up::measure(&mut bench).await,
             Measurement::Memory => memory::measure(&mut bench).await,
+            Measurement::Emulators => emulators::measure(&mut bench).await,
         };
         // The others are still worth knowing.
         if let Err(error) = result {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-/// Measures Millrace beside JetStream itself, on this machine.
+/// Measures Millrace beside JetStream itself and beside emulators of Kinesis, on this machine.
 #[derive(clap::Parser, Clone, Debug)]
 #[command(name = "millrace-bench", version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// The nats-server under both sides; without it, the one in PATH, or the one that `make tools` has built
     #[arg(long, value_name = "FILE")]
     pub(crate) nats_server: Option<PathBuf>,
+    /// Where the emulators lie; without it, where `make emulators` puts them
+    #[arg(long, value_name = "DIR")]
+    pub(crate) emulators: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 }
@@ -61,6 +64,8 @@ pub(crate) enum Measurement {
     CatchUp,
     /// Ten thousand shards: start, memory, a split
     Memory,
+    /// PutRecords, PutRecord and put to get beside emulators of Kinesis
+    Emulators,
 }
 
 impl serde::Serialize for Measurement {

@@ -17,7 +17,11 @@ use crate::options::Measurement;
 pub(crate) enum Side {
     Millrace,
     JetStream,
-    /// Millrace's figure divided by JetStream's of the same run.
+    Ferrokinesis,
+    Kinesalite,
+    Moto,
+    KinesisLocal,
+    /// Millrace's figure divided by a peer's of the same run.
     Ratio,
 }
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -25,7 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 const SHOWN_LOG_LINES: usize = 10;
 
 /// A child process. Dropping it ends it, and waits until it has ended.
-struct Server {
+pub(crate) struct Server {
     child: Child,
     log: PathBuf,
 }
@@ -33,7 +33,7 @@ struct Server {
 impl Server {
     /// Starts a program whose output goes to a file. Where util-linux' `setpriv` exists it ends when we do,
     /// however that comes about. In a process group of its own: Ctrl-C is for us, and we end it.
-    fn spawn(mut program: Command, log: PathBuf) -> anyhow::Result<Server> {
+    pub(crate) fn spawn(mut program: Command, log: PathBuf) -> anyhow::Result<Server> {
         let file = File::create(&log).with_context(|| format!("can't write {}", log.display()))?;
         let setpriv = ["/usr/bin/setpriv", "/bin/setpriv"].into_iter().find(|path| Path::new(path).is_file());
         if let Some(setpriv) = setpriv {
@@ -48,8 +48,18 @@ impl Server {
         Ok(Server { child, log })
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it has ended, if it has.
+    pub(crate) fn has_ended(&mut self) -> std::io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
     /// An error with what the server said last.
-    fn failed(&self, what: &str) -> anyhow::Error {
+    pub(crate) fn failed(&self, what: &str) -> anyhow::Error {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         anyhow::anyhow!(
@@ -76,7 +86,7 @@ impl Drop for Server {
 }
 
 /// A port on loopback that nobody uses.
-fn free_address() -> anyhow::Result<SocketAddr> {
+pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
@@ -109,7 +119,7 @@ impl Millrace {
         let started = Instant::now();
         let mut server = Server::spawn(program, directory.join("millrace.log"))?;
         while !http_client::is_ready(address).await {
-            if let Some(status) = server.child.try_wait()? {
+            if let Some(status) = server.has_ended()? {
                 bail!(server.failed(&format!("millrace ended ({status}) before it was ready")));
             }
             if started.elapsed() > within {
@@ -122,7 +132,7 @@ impl Millrace {
 
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
-        self.server.child.id()
+        self.server.pid()
     }
 
     /// That of its nats-server.
@@ -182,7 +192,7 @@ impl Peer {
         let mut server = Server::spawn(program, directory.join("nats-server.log"))?;
         let started = Instant::now();
         while !serves(address).await {
-            if let Some(status) = server.child.try_wait()? {
+            if let Some(status) = server.has_ended()? {
                 bail!(server.failed(&format!("nats-server ended ({status}) before it served")));
             }
             if started.elapsed() > WITHIN {
@@ -195,7 +205,7 @@ impl Peer {
 
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
-        self.server.child.id()
+        self.server.pid()
     }
 }
 
