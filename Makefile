@@ -51,7 +51,7 @@ quickstart: nats-server python ## Watch shards split and merge under an unmodifi
 	$(PYTHON) examples/quickstart/quickstart.py "$${CARGO_TARGET_DIR:-target}/release/millrace"
 
 .PHONY: up
-up: image ## Make a kind cluster with Millrace on it
+up: image python ## Make a kind cluster with Millrace on it
 	$(CLUSTER) --name $(NAME) --nodes $(NODES) --port $(PORT) up > /dev/null
 	image=$$(cat $(IMAGE)); \
 	$(CLUSTER) --name $(NAME) load "$$image" millrace:dev; \
