@@ -47,7 +47,7 @@ pub use account::Account;
 
 use crate::broker::Broker;
 use crate::http::{Api, Body, BodyLimits, drain, read, unpack};
-use crate::sigv4::Verifier;
+use crate::sigv4::{Verifier, is_signed_for};
 use call::Call;
 use error::ApiError;
 use format::Format;
@@ -203,10 +203,9 @@ fn built(head: &Parts) -> Option<&'static str> {
 #[async_trait]
 impl Api for Kinesis {
     fn claims(&self, head: &Parts) -> bool {
-        let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let target = head.headers.get("x-amz-target").and_then(|value| value.to_str().ok());
         // Signed for Kinesis without naming an operation: Kinesis' own error says so.
-        text("x-amz-target").starts_with(TARGET_PREFIX)
-            || text("authorization").contains("/kinesis/aws4_request")
+        target.is_some_and(|target| target.starts_with(TARGET_PREFIX)) || is_signed_for(head, SERVICE)
     }
 
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
