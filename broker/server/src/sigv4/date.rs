@@ -21,8 +21,9 @@ pub(super) struct SignedAt {
 impl SignedAt {
     /// The one `X-Amz-Date` of a request.
     pub(super) fn of(head: &Parts, presigned: Option<&Presigned>) -> Result<SignedAt, AuthError> {
-        let malformed =
-            || AuthError::incomplete("Date must be in ISO-8601 'basic format': X-Amz-Date: YYYYMMDDTHHMMSSZ.");
+        let malformed = || {
+            AuthError::incomplete("Date must be in ISO-8601 'basic format': X-Amz-Date: YYYYMMDDTHHMMSSZ.")
+        };
         if let Some(presigned) = presigned {
             return SignedAt::parse(&presigned.date).ok_or_else(malformed);
         }

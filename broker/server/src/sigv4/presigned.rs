@@ -40,7 +40,8 @@ impl Presigned {
     pub(super) fn authorization(head: &Parts) -> Result<Authorization, AuthError> {
         let query = head.uri.query().unwrap_or_default();
         let find = |wanted: &str| {
-            let mut found = parameters(query).filter(|(name, _)| name.eq_ignore_ascii_case(wanted.as_bytes()));
+            let mut found =
+                parameters(query).filter(|(name, _)| name.eq_ignore_ascii_case(wanted.as_bytes()));
             let Some((_, value)) = found.next() else { return Ok(None) };
             if found.next().is_some() {
                 return Err(AuthError::incomplete(format!(
@@ -60,7 +61,8 @@ impl Presigned {
         if need("X-Amz-Algorithm")? != ALGORITHM {
             return Err(AuthError::incomplete(format!("X-Amz-Algorithm has to be '{ALGORITHM}'.")));
         }
-        let (credential, date, signed_headers) = (need(CREDENTIAL)?, need(DATE)?, need("X-Amz-SignedHeaders")?);
+        let (credential, date, signed_headers) =
+            (need(CREDENTIAL)?, need(DATE)?, need("X-Amz-SignedHeaders")?);
         let mut authorization = Authorization::of_texts(&credential, &signed_headers, &need(SIGNATURE)?)?;
         for name in [DATE, "X-Amz-Security-Token", PAYLOAD_HASH] {
             if find(name)?.is_some() && head.headers.contains_key(name) {
@@ -73,7 +75,9 @@ impl Presigned {
         let digits = expires.bytes().all(|b| b.is_ascii_digit());
         let expires_s = expires.parse().ok().filter(|s| digits && (1..=MAX_EXPIRES_S).contains(s));
         let expires_s = expires_s.ok_or_else(|| {
-            AuthError::incomplete(format!("X-Amz-Expires has to be a number of seconds from 1 to {MAX_EXPIRES_S}."))
+            AuthError::incomplete(format!(
+                "X-Amz-Expires has to be a number of seconds from 1 to {MAX_EXPIRES_S}."
+            ))
         })?;
         let payload_hash = find(PAYLOAD_HASH)?;
         authorization.presigned = Some(Presigned { date, expires_s, payload_hash });
