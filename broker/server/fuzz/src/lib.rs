@@ -115,7 +115,7 @@ async fn start() -> (Arc<Broker>, Kinesis) {
     let clock = Arc::new(RunClock { began: Instant::now(), drawn: AtomicU64::new(1) });
     let memory = MemoryCluster::new(1, NOW_MS, Faults::none());
     let connection = Arc::new(memory.connect("broker"));
-    make_stream(&connection).await;
+    make_stream(&*connection).await;
     let broker = Broker::start(BrokerParts {
         log: connection.clone(),
         kv: connection.clone(),
@@ -137,7 +137,8 @@ async fn start() -> (Arc<Broker>, Kinesis) {
         budget: BodyBudget::new(64 << 20),
     };
     let verifier = Arc::new(Verifier::new(Credentials::Any));
-    let kinesis = Kinesis::new(broker.clone(), verifier, limits, CancellationToken::new());
+    let answers = limits.budget.clone();
+    let kinesis = Kinesis::new(broker.clone(), verifier, limits, answers, CancellationToken::new());
     (broker, kinesis)
 }
 
