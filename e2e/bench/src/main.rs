@@ -6,6 +6,7 @@
 
 mod bench;
 mod catch_up;
+mod hostile;
 mod http_client;
 mod kinesis;
 mod load;
@@ -78,6 +79,7 @@ async fn measure_all(args: Args) -> anyhow::Result<bool> {
             Measurement::ReshardWait => reshard_wait::measure(&mut bench).await,
             Measurement::Overload => overload::measure(&mut bench).await,
             Measurement::CatchUp => catch_up::measure(&mut bench).await,
+            Measurement::Hostile => hostile::measure(&mut bench).await,
             Measurement::Memory => memory::measure(&mut bench).await,
         };
         // The others are still worth knowing.
