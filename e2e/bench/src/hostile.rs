@@ -43,7 +43,13 @@ pub(crate) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
         (0..OVERSIZED).for_each(|_| drop(hostile.spawn(flood(address))));
         let among = bench.load(OF, "among hostile clients", good(bench.seconds)).await?.get("p99_ms")?;
         bench.report.add(OF, "PutRecord alone, p99", Side::Millrace, Unit::Milliseconds, alone);
-        bench.report.add(OF, "PutRecord among hostile clients, p99", Side::Millrace, Unit::Milliseconds, among);
+        bench.report.add(
+            OF,
+            "PutRecord among hostile clients, p99",
+            Side::Millrace,
+            Unit::Milliseconds,
+            among,
+        );
         bench.report.add(OF, "among hostile clients / alone", Side::Millrace, Unit::Times, among / alone);
     }
     Ok(())

@@ -19,7 +19,8 @@ fuzz_target!(|data: &[u8]| {
     let Some((head, body)) = read(data) else { return };
     let key = AccessKey { secret: "secret".into(), namespace: "team-a".into() };
     let known = Verifier::new(Credentials::Known(HashMap::from([("key".to_owned(), key)])));
-    let verify = |verifier: &Verifier, head: &Parts| verifier.begin(head, "kinesis", NOW_MS)?.finish(head, body);
+    let verify =
+        |verifier: &Verifier, head: &Parts| verifier.begin(head, "kinesis", NOW_MS)?.finish(head, body);
     assert!(verify(&known, &head).is_err(), "nobody has signed this");
     // As far as a request can be followed without its signature.
     let _ = verify(&Verifier::new(Credentials::Any), &head);
@@ -56,7 +57,8 @@ fn read(data: &[u8]) -> Option<(Parts, &[u8])> {
 /// The request without its credentials and with AWS' in place of them; `None` for what its signer does not sign, and
 /// for what no client would ask it to.
 fn signed(head: &Parts, body: &[u8], presigned: bool) -> Option<Parts> {
-    const ITS_OWN: [&str; 4] = ["authorization", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256"];
+    const ITS_OWN: [&str; 4] =
+        ["authorization", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256"];
     const ONCE: [&str; 3] = ["host", "content-type", "x-amz-target"];
     let mut head = head.clone();
     for name in ITS_OWN {
@@ -64,7 +66,8 @@ fn signed(head: &Parts, body: &[u8], presigned: bool) -> Option<Parts> {
     }
     let query = head.uri.query().unwrap_or_default();
     // Names of its own, whatever way they are written, and what is not text when decoded, which it can't sign.
-    let odd = head.uri.authority().is_some() || query.contains('%') || query.to_ascii_lowercase().contains("x-amz");
+    let odd =
+        head.uri.authority().is_some() || query.contains('%') || query.to_ascii_lowercase().contains("x-amz");
     let repeated = ONCE.iter().any(|name| head.headers.get_all(*name).iter().nth(1).is_some());
     if odd || repeated {
         return None;
@@ -88,7 +91,8 @@ fn signed(head: &Parts, body: &[u8], presigned: bool) -> Option<Parts> {
         .into();
     let uri = format!("http://h{}", head.uri);
     let request =
-        SignableRequest::new(head.method.as_str(), uri, headers?.into_iter(), SignableBody::Bytes(body)).ok()?;
+        SignableRequest::new(head.method.as_str(), uri, headers?.into_iter(), SignableBody::Bytes(body))
+            .ok()?;
     let instructions = sign(request, &params).ok()?.into_parts().0;
     let mut request = Request::from_parts(head, ());
     instructions.apply_to_request_http1x(&mut request);

@@ -101,7 +101,8 @@ fn a_good_client_is_served_among_hostile_ones_and_memory_stays_bounded() -> Resu
     }
     let from = json!({"StreamName": "orders", "ShardId": "shardId-000000000000",
                       "ShardIteratorType": "TRIM_HORIZON"});
-    let read_all = json!({"ShardIterator": server.call("GetShardIterator", &from)?["ShardIterator"]}).to_string();
+    let read_all =
+        json!({"ShardIterator": server.call("GetShardIterator", &from)?["ShardIterator"]}).to_string();
     let mut slow = Vec::new();
     for client in 0..SLOW_CLIENTS {
         // One in ten asks for all there is, 11 MB.
