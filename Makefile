@@ -172,6 +172,6 @@ lint-deny: cargo-deny
 HOSTS := (crates)[.]io|(pypi)[.]org|(pythonhosted)[.]org|(npmjs)[.](org|com)|proxy[.](golang)[.]org|(maven)[.]org|deb[.](debian)[.]org
 .PHONY: lint-hosts
 lint-hosts:
-	@if git grep --untracked -nIE '$(HOSTS)' -- ':!Cargo.lock' ':!LICENSE'; then \
+	@if git grep --untracked -nIE '$(HOSTS)' -- ':!*Cargo.lock' ':!LICENSE'; then \
 	  echo 'these lines name a registry host: name the package alone' >&2; exit 1; \
 	fi
