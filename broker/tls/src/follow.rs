@@ -1,4 +1,4 @@
-//! Keeping up with a directory that the kubelet replaces.
+//! Keeping up with files that the kubelet replaces.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,37 +6,18 @@ use std::time::Duration;
 use crate::identity::{Files, paths};
 use crate::{Identity, IdentityError, Tls};
 
-/// How often the directory is looked at. The kubelet itself takes a minute or more to bring a change.
+/// How often the files are looked at. The kubelet itself takes a minute or more to bring a change.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 impl Tls {
-    /// Replaces the identity whenever the directory's files have changed; never ends. Content is compared
-    /// rather than watched for: a mounted Secret is replaced by renaming a link, which some file systems do
-    /// not report. While the files can't be used the identity stays, and a warning is logged once.
+    /// Replaces the identity whenever the directory's files have changed; never ends: see [`follow`].
     pub async fn follow(self, dir: PathBuf) {
-        let mut complaint = None;
-        let mut ticks = tokio::time::interval(LOOK_EVERY);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            match self.look(&dir) {
-                Ok(None) => complaint = None,
-                Ok(Some(identity)) => {
-                    complaint = None;
-                    self.replace(identity);
-                    tracing::info!(dir = %dir.display(), "took new certificates");
-                }
-                // Nothing is lost: the next look finds it whole.
-                Err(IdentityError::Changing { .. }) => {}
-                Err(error) => {
-                    let error = error.to_string();
-                    if complaint.as_ref() != Some(&error) {
-                        tracing::warn!(%error, "new certificates can't be used: the old ones stay");
-                    }
-                    complaint = Some(error);
-                }
-            }
-        }
+        let place = dir.display().to_string();
+        follow(&place, || {
+            let identity = self.look(&dir)?;
+            Ok(identity.map(|identity| self.replace(identity)).is_some())
+        })
+        .await;
     }
 
     /// The identity in the directory, if it is another than the present one.
@@ -46,5 +27,33 @@ impl Tls {
             return Ok(None);
         }
         files.identity(paths(dir)).map(Some)
+    }
+}
+
+/// Calls `look` again and again, which takes what is new at `place` and says whether anything was. Content is compared
+/// rather than watched for: a mounted Secret is replaced by renaming a link, which some file systems do not report.
+/// While the files can't be used all stays as it is, and a warning is logged once.
+pub(crate) async fn follow(place: &str, look: impl Fn() -> Result<bool, IdentityError>) {
+    let mut complaint = None;
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match look() {
+            Ok(false) => complaint = None,
+            Ok(true) => {
+                complaint = None;
+                tracing::info!(place, "took new certificates");
+            }
+            // Nothing is lost: the next look finds it whole.
+            Err(IdentityError::Changing { .. }) => {}
+            Err(error) => {
+                let error = error.to_string();
+                if complaint.as_ref() != Some(&error) {
+                    tracing::warn!(%error, "new certificates can't be used: the old ones stay");
+                }
+                complaint = Some(error);
+            }
+        }
     }
 }

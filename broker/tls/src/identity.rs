@@ -106,26 +106,14 @@ impl Files {
     }
 
     fn read_once(dir: &Path) -> Result<Files, IdentityError> {
-        let read = |name: &str| {
-            let path = dir.join(name);
-            std::fs::read(&path)
-                .map_err(|source| IdentityError::Read { file: path.display().to_string(), source })
-        };
+        let read = |name: &str| read_file(&dir.join(name));
         Ok(Files { certificate: read(CERTIFICATE_FILE)?, key: read(KEY_FILE)?, ca: read(CA_FILE)? })
     }
 
     /// The identity in the files, which are called by these names: certificate, key, authority.
     pub(crate) fn identity(self, [certificate, key, ca]: [String; 3]) -> Result<Identity, IdentityError> {
-        let content = |file: &str, wanted, reason: String| IdentityError::Content {
-            file: file.to_owned(),
-            wanted,
-            reason,
-        };
-        let not_ca = |reason: String| content(&ca, "certificate", reason);
-        let chain =
-            certificates(&self.certificate).map_err(|reason| content(&certificate, "certificate", reason))?;
-        let private = PrivateKeyDer::from_pem_slice(&self.key)
-            .map_err(|error| content(&key, "private key", error.to_string()))?;
+        let not_ca = |reason: String| IdentityError::content(&ca, "certificate", reason);
+        let certified = certified((&self.certificate, &certificate), (&self.key, &key))?;
         let mut roots = RootCertStore::empty();
         for authority in certificates(&self.ca).map_err(not_ca)? {
             roots.add(authority).map_err(|error| not_ca(error.to_string()))?;
@@ -137,12 +125,6 @@ impl Files {
         let of_clients = WebPkiClientVerifier::builder_with_provider(roots, provider())
             .build()
             .map_err(|error| not_ca(error.to_string()))?;
-        let certified = match CertifiedKey::from_der(chain, private, &provider()) {
-            Ok(certified) => Arc::new(certified),
-            Err(error) => {
-                return Err(IdentityError::Mismatch { certificate, key, reason: error.to_string() });
-            }
-        };
         if let Err(reason) = check_signature(&certified.cert, &*of_clients) {
             return Err(IdentityError::Stranger { certificate, ca, reason });
         }
@@ -174,6 +156,34 @@ impl Identity {
     pub fn from_dir(dir: &Path) -> Result<Identity, IdentityError> {
         Files::read(dir)?.identity(paths(dir))
     }
+}
+
+impl IdentityError {
+    fn content(file: &str, wanted: &'static str, reason: String) -> IdentityError {
+        IdentityError::Content { file: file.to_owned(), wanted, reason }
+    }
+}
+
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, IdentityError> {
+    std::fs::read(path).map_err(|source| IdentityError::Read { file: path.display().to_string(), source })
+}
+
+/// A certificate, with those between it and its authority, and its key: what each file holds, and its name.
+pub(crate) fn certified(
+    (certificate, certificate_file): (&[u8], &str),
+    (key, key_file): (&[u8], &str),
+) -> Result<Arc<CertifiedKey>, IdentityError> {
+    let chain = certificates(certificate)
+        .map_err(|reason| IdentityError::content(certificate_file, "certificate", reason))?;
+    let private = PrivateKeyDer::from_pem_slice(key)
+        .map_err(|error| IdentityError::content(key_file, "private key", error.to_string()))?;
+    CertifiedKey::from_der(chain, private, &provider()).map(Arc::new).map_err(|error| {
+        IdentityError::Mismatch {
+            certificate: certificate_file.to_owned(),
+            key: key_file.to_owned(),
+            reason: error.to_string(),
+        }
+    })
 }
 
 /// At least one certificate.

@@ -4,7 +4,7 @@ mod pods;
 #[cfg(test)]
 mod tests;
 
-pub use pods::{Scheduling, Service, ServiceType};
+pub use pods::{Scheduling, Service, ServiceTls, ServiceType};
 
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};

@@ -52,6 +52,22 @@ pub struct Service {
     #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('millrace.dev/'))")
         .message("annotations of millrace.dev/ are the operator's own: leave them out"))]
     pub annotations: BTreeMap<String, String>,
+    /// TLS towards clients; the APIs are served without TLS when it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ServiceTls>,
+}
+
+/// The certificate that clients are shown.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceTls {
+    /// The Secret with tls.crt and tls.key, of type kubernetes.io/tls and in this namespace. It is followed when it is
+    /// renewed.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')").message(
+        "write the name of a Secret of this namespace as kubectl get secrets shows it: no pod could ever mount another"
+    ))]
+    pub secret_name: String,
 }
 
 impl Default for Service {
@@ -61,6 +77,7 @@ impl Default for Service {
             port: default_port(),
             node_port: None,
             annotations: BTreeMap::new(),
+            tls: None,
         }
     }
 }

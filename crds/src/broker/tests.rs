@@ -146,3 +146,14 @@ fn the_operators_own_annotations_are_left_to_it() {
     let said = refused(json!({ "service": { "annotations": { "millrace.dev/applied": "x" } } }));
     assert!(said.contains("leave them out"), "{said}");
 }
+
+#[test]
+fn a_certificate_is_named_as_a_secret_of_this_namespace_is() {
+    let tls = |name: &str| json!({ "service": { "tls": { "secretName": name } } });
+    stored(tls("shop-tls"));
+    stored(tls("shop.tls-2"));
+    for name in ["other/shop-tls", "Shop", "-", "../x"] {
+        assert!(refused(tls(name)).contains("write the name of a Secret of this namespace"), "{name}");
+    }
+    assert!(refused(json!({ "service": { "tls": {} } })).contains("secretName"));
+}

@@ -7,6 +7,7 @@
 mod bench;
 mod catch_up;
 mod emulators;
+mod hostile;
 mod http_client;
 mod kinesis;
 mod load;
@@ -79,6 +80,7 @@ async fn measure_all(args: Args) -> anyhow::Result<bool> {
             Measurement::ReshardWait => reshard_wait::measure(&mut bench).await,
             Measurement::Overload => overload::measure(&mut bench).await,
             Measurement::CatchUp => catch_up::measure(&mut bench).await,
+            Measurement::Hostile => hostile::measure(&mut bench).await,
             Measurement::Memory => memory::measure(&mut bench).await,
             Measurement::Emulators => emulators::measure(&mut bench).await,
         };

@@ -62,6 +62,8 @@ pub(crate) enum Measurement {
     Overload,
     /// Reading a full lane from its beginning after a restart
     CatchUp,
+    /// A good client among a thousand slow ones and a hundred whose bodies are too long
+    Hostile,
     /// Ten thousand shards: start, memory, a split
     Memory,
     /// PutRecords, PutRecord and put to get beside emulators of Kinesis

@@ -15,6 +15,7 @@ use millrace_tls::Tls;
 use crate::admin::AdminOptions;
 use crate::credentials;
 use crate::node::{Node, NodeOptions, PeerOptions, asked_to_stop};
+use crate::serving::TlsArgs;
 
 /// Options of `millrace broker`.
 #[derive(clap::Args, Debug)]
@@ -38,6 +39,8 @@ pub struct BrokerArgs {
     /// its files are replaced
     #[arg(long, env = "MILLRACE_TLS_DIR")]
     tls_dir: Option<PathBuf>,
+    #[command(flatten)]
+    client_tls: TlsArgs,
     /// Run the control loop here: in one broker of a cluster that has no operator
     #[arg(long, env = "MILLRACE_CONTROL")]
     control: bool,
@@ -96,6 +99,7 @@ pub async fn run(args: BrokerArgs) -> anyhow::Result<()> {
             peers: Arc::new(HttpPeers::new(tls.as_ref())),
         }),
         tls,
+        certificate: args.client_tls.certificate()?,
         controller: args.control,
         credentials,
         declarations,

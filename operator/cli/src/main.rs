@@ -18,6 +18,7 @@ mod on_demand;
 mod operator;
 mod put;
 mod resources;
+mod serving;
 mod shards;
 mod simulate;
 mod split;

@@ -16,17 +16,20 @@ use millrace_server::http::{self, BodyBudget, BodyLimits, ListenerConfig, Readin
 use millrace_server::kinesis::{Kinesis, MAX_REQUEST_BYTES};
 use millrace_server::peer_http::serve_peers;
 use millrace_server::sigv4::{Credentials, Verifier};
-use millrace_tls::Tls;
+use millrace_tls::{Certificate, Tls};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{AdminOptions, BrokerAdmin};
+use crate::serving;
 
 /// How long a request's body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// What the bodies of all requests under way may hold together, in bytes.
-const BODIES_BYTES: usize = 512 << 20;
+/// What the bodies of all requests under way may hold together, and all large answers that clients have not read, in
+/// bytes.
+const BODIES_BYTES: usize = 256 << 20;
+const ANSWERS_BYTES: usize = 256 << 20;
 
 /// What a node is made of.
 pub struct NodeOptions {
@@ -42,6 +45,8 @@ pub struct NodeOptions {
     pub peers: Option<PeerOptions>,
     /// The identity towards NATS and other brokers; without it there is no TLS.
     pub tls: Option<Tls>,
+    /// What clients are shown; without it the APIs are served without TLS.
+    pub certificate: Option<Certificate>,
     /// Whether the controller runs here: in one process of a cluster.
     pub controller: bool,
     /// Whose signatures are taken.
@@ -145,15 +150,28 @@ impl Node {
         metrics.ask("millrace_bodies_bytes", "What bodies of requests under way hold.", move || {
             bodies.used_bytes() as f64
         });
+        let answers = BodyBudget::new(ANSWERS_BYTES);
+        let unread = answers.clone();
+        metrics.ask(
+            "millrace_answers_bytes",
+            "What large answers hold that clients have not read.",
+            move || unread.used_bytes() as f64,
+        );
         let nats = jetstream.client().statistics();
         metrics.ask("millrace_nats_connects", "How often the connection to NATS was made.", move || {
             nats.connects.load(Ordering::Relaxed) as f64
         });
         let verifier = Arc::new(Verifier::new(options.credentials));
-        let kinesis = Kinesis::new(broker.clone(), verifier, limits, stop.clone());
+        let kinesis = Kinesis::new(broker.clone(), verifier, limits, answers, stop.clone());
         let router = Arc::new(Router::new(vec![Arc::new(kinesis)], readiness.clone()));
         let stopping = stop.clone().cancelled_owned();
-        listeners.push(tokio::spawn(http::serve(listener, router, ListenerConfig::default(), stopping)));
+        let bounds = ListenerConfig::default();
+        let bounds = ListenerConfig {
+            max_connections: bounds.max_connections.min(serving::connections()),
+            certificate: options.certificate,
+            ..bounds
+        };
+        listeners.push(tokio::spawn(http::serve(listener, router, bounds, stopping)));
         Ok(Node { broker, address, readiness, admin, controller, stop, listeners })
     }
 

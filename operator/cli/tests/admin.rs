@@ -66,7 +66,12 @@ async fn readiness_follows_the_log_and_health_does_not() {
     let server = NatsServer::start(options()).await.unwrap();
     until("the broker is ready", || status("/ready") == Some(200)).await;
     let (_, metrics) = get(admin_port, "/metrics").unwrap();
-    for name in ["millrace_peers_alive 0", "millrace_nats_connects 1", "millrace_bodies_bytes 0"] {
+    for name in [
+        "millrace_peers_alive 0",
+        "millrace_nats_connects 1",
+        "millrace_bodies_bytes 0",
+        "millrace_answers_bytes 0",
+    ] {
         assert!(metrics.lines().any(|line| line == name), "{name} is missing in\n{metrics}");
     }
 

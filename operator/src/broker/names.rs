@@ -1,6 +1,7 @@
 //! What a Broker's objects are called.
 
 use millrace_crds::Broker;
+use millrace_crds::broker::Service;
 
 use crate::settings::Settings;
 
@@ -12,6 +13,10 @@ pub const ROUTE_PORT: u16 = 6222;
 pub const MONITOR_PORT: u16 = 8222;
 /// The port that a broker serves its APIs on.
 pub const API_PORT: u16 = 4566;
+/// What that port is called.
+pub const API_PORT_NAME: &str = "api";
+/// What it is called where it speaks TLS.
+pub const HTTPS_PORT_NAME: &str = "https-api";
 /// The port that brokers reach each other on.
 pub const PEER_PORT: u16 = 7422;
 /// The port that a broker answers probes on.
@@ -86,8 +91,15 @@ impl Names {
         vec![of_all, in_full, "localhost".to_owned()]
     }
 
+    /// What the port of the APIs is called, by which others tell whether it speaks TLS.
+    pub fn api_port(service: &Service) -> &'static str {
+        if service.tls.is_some() { HTTPS_PORT_NAME } else { API_PORT_NAME }
+    }
+
     /// Where clients within the cluster reach the brokers.
-    pub fn endpoint(&self, port: i32, settings: &Settings) -> String {
-        format!("http://{}.{}.svc.{}:{port}", self.api(), self.namespace, settings.cluster_domain)
+    pub fn endpoint(&self, service: &Service, settings: &Settings) -> String {
+        let scheme = if service.tls.is_some() { "https" } else { "http" };
+        let (host, domain) = (self.api(), &settings.cluster_domain);
+        format!("{scheme}://{host}.{}.svc.{domain}:{}", self.namespace, service.port)
     }
 }

@@ -28,6 +28,8 @@ pub struct PodFacts {
     pub address: Option<IpAddr>,
     /// What keeps it from serving, if its status says so.
     pub trouble: Option<Trouble>,
+    /// Whether its containers are yet to be made, as while a volume of it can't be mounted.
+    pub waits_for_volumes: bool,
     /// What its keeper says of that, if it was asked.
     pub said: Option<String>,
 }
@@ -76,6 +78,10 @@ impl PodFacts {
             conditions.into_iter().flatten().find(|condition| condition.type_ == type_)
         };
         let containers = status.and_then(|status| status.container_statuses.as_ref());
+        let is_creating = |container: &ContainerStatus| {
+            let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
+            waiting.is_some_and(|waiting| waiting.reason.as_deref() == Some("ContainerCreating"))
+        };
         let unschedulable = condition("PodScheduled").filter(|scheduled| scheduled.status == "False");
         let trouble = containers.into_iter().flatten().find_map(trouble).or_else(|| {
             unschedulable.map(|scheduled| Trouble::Unschedulable {
@@ -91,6 +97,7 @@ impl PodFacts {
             ending: pod.metadata.deletion_timestamp.is_some(),
             address: status.and_then(|status| status.pod_ip.as_deref()?.parse().ok()),
             trouble,
+            waits_for_volumes: containers.into_iter().flatten().any(is_creating),
             said: None,
             name,
         })

@@ -102,6 +102,9 @@ pub fn state(found: &Findings<'_>, names: &Names, settings: &Settings) -> State 
     if !found.linked && !served {
         return underway("Connecting", "The operator connects to the log servers.".to_owned());
     }
+    if let Some(problem) = missing_certificate(found.broker, live) {
+        return State::Underway(problem);
+    }
     if brokers < usize::try_from(spec.replicas).unwrap_or(0) {
         return underway("BrokersStarting", format!("{brokers} of {} brokers are ready.", spec.replicas));
     }
@@ -117,7 +120,7 @@ pub fn state(found: &Findings<'_>, names: &Names, settings: &Settings) -> State 
         "{} and {} serve at {}.",
         count(servers, "log server"),
         count(brokers, "broker"),
-        names.endpoint(spec.service.port, settings)
+        names.endpoint(&spec.service, settings)
     ))
 }
 
@@ -156,7 +159,7 @@ pub fn status(found: &Findings<'_>, names: &Names, settings: &Settings, now: &Ti
         ready_log_servers: i32::try_from(ready(Component::Log)).ok(),
         ready_brokers: i32::try_from(ready(Component::Broker)).ok(),
         durability: Some(spec.durability),
-        endpoint: Some(names.endpoint(spec.service.port, settings)),
+        endpoint: Some(names.endpoint(&spec.service, settings)),
         access_key_secret: Some(names.root_access_key()),
         certificates: found.certificates.clone().or(before.certificates),
     }
@@ -192,6 +195,20 @@ fn full(usage: Option<Usage>) -> Option<Problem> {
         message: format!(
             "The log servers are {} % full: raise spec.log.storage.size, or lower quotas and retention of Streams.",
             percent / 5 * 5
+        ),
+    })
+}
+
+/// A broker that waits for its volumes. Its status does not say for which, and all but one are the operator's own.
+fn missing_certificate(broker: &Broker, live: &Live) -> Option<Problem> {
+    let secret = &broker.spec.service.tls.as_ref()?.secret_name;
+    let pod = live.pods_of(Component::Broker).find(|pod| pod.waits_for_volumes)?;
+    Some(Problem {
+        reason: "AwaitingCertificate",
+        message: format!(
+            "Pod {} waits for the certificate in Secret {secret}: if it stays so, this namespace has no such Secret, \
+             or there is no tls.crt or no tls.key in it. Create it, or correct spec.service.tls.secretName.",
+            pod.name
         ),
     })
 }
@@ -255,6 +272,7 @@ fn trouble_message(pod: &PodFacts, trouble: &Trouble) -> String {
 mod tests {
     use super::*;
     use millrace_crds::BrokerSpec;
+    use millrace_crds::broker::ServiceTls;
 
     fn log_pod(ordinal: i32, ready: bool, said: Option<&str>) -> PodFacts {
         PodFacts {
@@ -267,12 +285,17 @@ mod tests {
             ending: false,
             address: None,
             trouble: None,
+            waits_for_volumes: false,
             said: said.map(str::to_owned),
         }
     }
 
     fn status_of(pods: Vec<PodFacts>) -> BrokerStatus {
-        let broker = Broker::new("default", BrokerSpec::default());
+        status_of_spec(BrokerSpec::default(), pods)
+    }
+
+    fn status_of_spec(spec: BrokerSpec, pods: Vec<PodFacts>) -> BrokerStatus {
+        let broker = Broker::new("default", spec);
         let live = Live { pods, ..Live::default() };
         let found = Findings {
             broker: &broker,
@@ -304,6 +327,33 @@ mod tests {
                 found.message
             );
         }
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_there_is_named_with_what_to_do() {
+        let mut spec = BrokerSpec::default();
+        spec.service.tls = Some(ServiceTls { secret_name: "shop-tls".into() });
+        let mut pods: Vec<PodFacts> = (0..3).map(|ordinal| log_pod(ordinal, true, None)).collect();
+        let waiting = PodFacts {
+            name: "default-broker-0".into(),
+            component: Component::Broker,
+            waits_for_volumes: true,
+            ..log_pod(0, false, None)
+        };
+        pods.push(waiting);
+        let said = |spec: &BrokerSpec| {
+            let status = status_of_spec(spec.clone(), pods.clone());
+            let found = condition::find(&status.conditions, Kind::Reconciling).expect("it is said").clone();
+            (found.reason, found.message)
+        };
+        let (reason, message) = said(&spec);
+        assert_eq!(reason, "AwaitingCertificate");
+        assert!(
+            message.starts_with("Pod default-broker-0 waits for the certificate in Secret shop-tls: "),
+            "{message}"
+        );
+        spec.service.tls = None;
+        assert_eq!(said(&spec).0, "BrokersStarting");
     }
 
     #[test]

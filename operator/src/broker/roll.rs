@@ -71,6 +71,7 @@ mod tests {
             ending: false,
             address: None,
             trouble: None,
+            waits_for_volumes: false,
             said: None,
         }
     }

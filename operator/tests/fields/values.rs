@@ -73,6 +73,7 @@ fn words(name: &str, schema: &Value) -> Vec<Value> {
             vec![json!("1Gi"), json!("1024Mi"), json!(536_870_912), json!("1e9"), json!("1.001Gi")]
         }
         "streamName" => list(&["Orders_v1.raw", "o"]),
+        "secretName" => list(&["shop-tls", "shop.tls-2"]),
         "storageClassName" => list(&["fast", "fast.ssd-2"]),
         "nodePort" => vec![json!(30_566), json!(1), json!(65_535)],
         "operator" => list(&["NotIn", "Equal"]),

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use flate2::read::MultiGzDecoder;
+use http::header;
+use http::request::Parts;
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -37,11 +39,17 @@ impl BodyBudget {
         (self.whole_kib - self.kib.available_permits().min(self.whole_kib)) * 1024
     }
 
+    /// Brings a body's share to so many bytes. No body gets more than is left to the others then: so a few large
+    /// ones that don't end leave room for small ones, however full it is.
     fn take(&self, bytes: usize, held: &mut Option<OwnedSemaphorePermit>) -> Result<(), BodyError> {
         let have_kib = held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let more_kib = bytes.div_ceil(1024).saturating_sub(have_kib);
+        let want_kib = bytes.div_ceil(1024);
+        let more_kib = want_kib.saturating_sub(have_kib);
         if more_kib == 0 {
             return Ok(());
+        }
+        if want_kib + more_kib > self.kib.available_permits() {
+            return Err(BodyError::Overloaded);
         }
         let more = u32::try_from(more_kib).map_err(|_| BodyError::Overloaded)?;
         let permit = self.kib.clone().try_acquire_many_owned(more).map_err(|_| BodyError::Overloaded)?;
@@ -90,6 +98,22 @@ pub struct HeldBody {
     /// The bytes.
     pub bytes: Bytes,
     _share: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for HeldBody {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Bytes to be sent, with a share of the budget until they are.
+///
+/// # Errors
+/// When too much of the budget is used up.
+pub fn hold(bytes: Vec<u8>, budget: &BodyBudget) -> Result<Bytes, BodyError> {
+    let mut share = None;
+    budget.take(bytes.len(), &mut share)?;
+    Ok(Bytes::from_owner(HeldBody { bytes: bytes.into(), _share: share }))
 }
 
 /// Reads a body to its end.
@@ -170,9 +194,17 @@ pub fn unpack(packed: &HeldBody, limits: &BodyLimits) -> Result<HeldBody, BodyEr
 }
 
 /// Throws away what is left of a body, up to twice its bound and within its time, so that a caller who is
-/// still sending reads the answer instead of a broken connection.
-pub async fn drain(body: &mut Body, limits: &BodyLimits) {
+/// still sending reads the answer instead of a broken connection. Not of one who asked before sending, who has the
+/// answer to that now, nor of one who would be sending for longer than that.
+pub async fn drain(head: &Parts, body: &mut Body, limits: &BodyLimits) {
     let mut left = limits.max_bytes.saturating_mul(2);
+    let asked = head
+        .headers
+        .get(header::EXPECT)
+        .is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if asked || body.size_hint().lower() > left as u64 {
+        return;
+    }
     let all = async {
         while let Ok(Some(data)) = next_data(body).await {
             match left.checked_sub(data.len()) {
@@ -227,14 +259,41 @@ mod tests {
 
     #[tokio::test]
     async fn bodies_share_a_budget_and_give_it_back() {
-        let limits = limits(4096, 2048);
-        let first = read(&mut super::super::full(vec![0; 2000]), &limits).await.unwrap();
-        let second = read(&mut super::super::full(vec![0; 100]), &limits).await;
-        assert_eq!(second.unwrap_err(), BodyError::Overloaded);
-        assert_eq!(limits.budget.used_bytes(), 2048);
+        let limits = limits(8192, 16_384);
+        let body = async |kib: usize| read(&mut super::super::full(vec![0; kib << 10]), &limits).await;
+        let first = body(8).await.unwrap();
+        assert_eq!(body(5).await.unwrap_err(), BodyError::Overloaded);
+        assert_eq!(limits.budget.used_bytes(), 8 << 10);
         drop(first);
         assert_eq!(limits.budget.used_bytes(), 0);
-        assert!(read(&mut super::super::full(vec![0; 100]), &limits).await.is_ok());
+        assert!(body(5).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn many_large_bodies_leave_room_for_small_ones() {
+        let limits = limits(1 << 20, 16 << 20);
+        let body = async |kib: usize| read(&mut super::super::full(vec![0; kib << 10]), &limits).await;
+        let mut large = Vec::new();
+        while let Ok(held) = body(1 << 10).await {
+            large.push(held);
+        }
+        assert!(large.len() >= 14, "{}", large.len());
+        let mut small = Vec::new();
+        for _ in 0..100 {
+            small.push(body(4).await.unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_to_be_sent_gives_its_share_back_when_it_is() {
+        let budget = BodyBudget::new(1 << 20);
+        let sent = hold(vec![7; 100_000], &budget).unwrap();
+        let rest = sent.slice(50_000..);
+        drop(sent);
+        assert_eq!(budget.used_bytes(), 98 << 10);
+        drop(rest);
+        assert_eq!(budget.used_bytes(), 0);
+        assert_eq!(hold(vec![0; 600_000], &budget).unwrap_err(), BodyError::Overloaded);
     }
 
     fn packed(bytes: &[u8]) -> HeldBody {

@@ -1,5 +1,6 @@
 //! Whether a connection is at work, so that one that is not can be closed.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{Body, BoxError};
 
-/// The requests that a connection carries at the moment.
+/// What a connection carries at the moment.
 #[derive(Debug)]
 pub(super) struct Activity {
     state: Mutex<State>,
@@ -20,31 +21,49 @@ pub(super) struct Activity {
 
 #[derive(Debug)]
 struct State {
-    in_flight: usize,
+    requests: usize,
+    /// Since when each piece of an answer waits to be taken by the client, in order.
+    pieces: BTreeMap<u64, Instant>,
+    next_piece: u64,
     idle_since: Instant,
+}
+
+/// Why a connection has to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// It carries nothing.
+    Idle,
+    /// Its client does not take what it has asked for.
+    Unread,
 }
 
 impl Activity {
     pub(super) fn new() -> Arc<Activity> {
-        Arc::new(Activity { state: Mutex::new(State { in_flight: 0, idle_since: Instant::now() }) })
+        let state = State { requests: 0, pieces: BTreeMap::new(), next_piece: 0, idle_since: Instant::now() };
+        Arc::new(Activity { state: Mutex::new(state) })
     }
 
     /// Counts a request, until what is returned is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
-        self.state.lock().in_flight += 1;
+        self.state.lock().requests += 1;
         Busy(self.clone())
     }
 
-    /// Returns once the connection has carried no request for `limit`.
-    pub(super) async fn idle_for(&self, limit: Duration) {
+    /// Returns once the connection has carried nothing for `idle`, or some piece of an answer for `unread`.
+    pub(super) async fn overdue(&self, idle: Duration, unread: Duration) -> Overdue {
         loop {
-            let until = {
+            let (until, why) = {
                 let state = self.state.lock();
-                let since = if state.in_flight > 0 { Instant::now() } else { state.idle_since };
-                since + limit
+                let now = Instant::now();
+                match state.pieces.first_key_value() {
+                    Some((_, since)) => (*since + unread, Overdue::Unread),
+                    // Looked at again, which takes no signal from those who send.
+                    None if state.requests > 0 => (now + idle.min(unread), Overdue::Idle),
+                    None => (state.idle_since + idle, Overdue::Idle),
+                }
             };
             if until <= Instant::now() {
-                return;
+                return why;
             }
             tokio::time::sleep_until(until).await;
         }
@@ -57,7 +76,40 @@ pub(super) struct Busy(Arc<Activity>);
 impl Drop for Busy {
     fn drop(&mut self) {
         let mut state = self.0.state.lock();
-        state.in_flight -= 1;
+        state.requests -= 1;
+        state.idle_since = Instant::now();
+    }
+}
+
+/// A piece of an answer, until the connection has written it. It ends later than its body does, which hands all over
+/// at once.
+struct Piece {
+    bytes: Bytes,
+    number: u64,
+    activity: Arc<Activity>,
+}
+
+impl Piece {
+    fn of(activity: &Arc<Activity>, bytes: Bytes) -> Bytes {
+        let mut state = activity.state.lock();
+        let number = state.next_piece;
+        state.next_piece += 1;
+        state.pieces.insert(number, Instant::now());
+        drop(state);
+        Bytes::from_owner(Piece { bytes, number, activity: activity.clone() })
+    }
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        let mut state = self.activity.state.lock();
+        state.pieces.remove(&self.number);
         state.idle_since = Instant::now();
     }
 }
@@ -65,12 +117,12 @@ impl Drop for Busy {
 /// An answer's body, which keeps its request counted until it is sent.
 pub(super) struct BusyBody {
     body: Body,
-    _busy: Busy,
+    busy: Busy,
 }
 
 impl BusyBody {
     pub(super) fn new(body: Body, busy: Busy) -> BusyBody {
-        BusyBody { body, _busy: busy }
+        BusyBody { body, busy }
     }
 }
 
@@ -82,7 +134,9 @@ impl HttpBody for BusyBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let busy = self.busy.0.clone();
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        frame.map_ok(|frame| frame.map_data(|bytes| Piece::of(&busy, bytes)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -97,17 +151,44 @@ impl HttpBody for BusyBody {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http_body_util::BodyExt;
+
+    const IDLE: Duration = Duration::from_secs(10);
+    const UNREAD: Duration = Duration::from_secs(30);
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_idle_only_while_it_carries_no_request() {
         let activity = Activity::new();
-        let limit = Duration::from_secs(10);
         let busy = activity.begin();
-        let waited = tokio::time::timeout(Duration::from_secs(100), activity.idle_for(limit)).await;
+        let waited = tokio::time::timeout(Duration::from_secs(100), activity.overdue(IDLE, UNREAD)).await;
         assert!(waited.is_err(), "a request is under way");
         drop(busy);
         let ended = Instant::now();
-        activity.idle_for(limit).await;
-        assert!(ended.elapsed() >= limit);
+        assert_eq!(activity.overdue(IDLE, UNREAD).await, Overdue::Idle);
+        assert!(ended.elapsed() >= IDLE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_piece_that_nobody_takes_is_overdue_whatever_else_goes_on() {
+        let activity = Activity::new();
+        let mut body = BusyBody::new(super::super::full("abc"), activity.begin());
+        let piece = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        drop(body);
+        let began = Instant::now();
+        let others = async {
+            loop {
+                drop(Piece::of(&activity, Bytes::new()));
+                drop(activity.begin());
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        let why = tokio::select! {
+            why = activity.overdue(IDLE, UNREAD) => why,
+            () = others => unreachable!(),
+        };
+        assert_eq!(why, Overdue::Unread);
+        assert!(began.elapsed() >= UNREAD);
+        drop(piece);
+        assert_eq!(activity.overdue(IDLE, UNREAD).await, Overdue::Idle);
     }
 }

@@ -12,12 +12,15 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use millrace_tls::Certificate;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::busy::{Activity, BusyBody};
+use super::busy::{Activity, BusyBody, Overdue};
 use super::{BoxError, Router};
 
 /// The bounds of a listener.
@@ -32,8 +35,12 @@ pub struct ListenerConfig {
     /// How long a connection may carry no request: before its first bytes, between requests, and within a
     /// request's head.
     pub idle_timeout: Duration,
+    /// How long a client may take to read an answer, or a piece of one that goes on.
+    pub answer_timeout: Duration,
     /// How long requests under way may go on once the listener stops.
     pub drain_timeout: Duration,
+    /// What is shown to clients; without it there is no TLS.
+    pub certificate: Option<Certificate>,
 }
 
 impl Default for ListenerConfig {
@@ -43,11 +50,17 @@ impl Default for ListenerConfig {
             max_streams: 256,
             max_head_bytes: 64 << 10,
             idle_timeout: Duration::from_secs(60),
+            answer_timeout: Duration::from_secs(120),
             drain_timeout: Duration::from_secs(20),
+            certificate: None,
         }
     }
 }
 
+/// What clients may speak over TLS, the preferred one first.
+const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// After a connection was asked to close: how long until it is cut.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// After the process ran out of descriptors or the like: how long until it accepts again.
@@ -62,6 +75,7 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) {
     let builder = Arc::new(protocol(&config));
+    let tls = config.certificate.as_ref().map(|shown| TlsAcceptor::from(shown.server_config(&ALPN)));
     let places = Arc::new(Semaphore::new(config.max_connections));
     let stopping = CancellationToken::new();
     let mut connections = JoinSet::new();
@@ -83,10 +97,21 @@ pub async fn serve(
                 continue;
             }
         };
-        let (builder, router, stopping) = (builder.clone(), router.clone(), stopping.clone());
-        let idle_timeout = config.idle_timeout;
+        // Answers are small and awaited: Nagle's algorithm would hold them back.
+        let _ = stream.set_nodelay(true);
+        let served = Connection {
+            builder: builder.clone(),
+            router: router.clone(),
+            idle_timeout: config.idle_timeout,
+            answer_timeout: config.answer_timeout,
+            stopping: stopping.clone(),
+        };
+        let tls = tls.clone();
         connections.spawn(async move {
-            connection(stream, &builder, router, idle_timeout, stopping).await;
+            match tls {
+                Some(tls) => served.begin_tls(stream, tls).await,
+                None => served.run(stream).await,
+            }
             drop(place);
         });
     }
@@ -126,41 +151,64 @@ pub(super) async fn pause_after(error: &io::Error) {
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    builder: &auto::Builder<TokioExecutor>,
+/// What one connection is served with.
+struct Connection {
+    builder: Arc<auto::Builder<TokioExecutor>>,
     router: Arc<Router>,
     idle_timeout: Duration,
+    answer_timeout: Duration,
     stopping: CancellationToken,
-) {
-    // Answers are small and awaited: Nagle's algorithm would hold them back.
-    let _ = stream.set_nodelay(true);
-    let activity = Activity::new();
-    let service = service_fn(|request: Request<Incoming>| {
-        let (router, busy) = (router.clone(), activity.begin());
-        async move {
-            let request = request.map(|body| body.map_err(BoxError::from).boxed_unsync());
-            let answer: Response<_> = router.answer(request).await;
-            Ok::<_, Infallible>(answer.map(|body| BusyBody::new(body, busy)))
+}
+
+impl Connection {
+    async fn begin_tls(self, stream: TcpStream, tls: TlsAcceptor) {
+        let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream));
+        let begun = tokio::select! {
+            begun = handshake => begun,
+            () = self.stopping.cancelled() => return,
+        };
+        match begun {
+            Ok(Ok(stream)) => self.run(stream).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
         }
-    });
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => Some(ended),
-        () = stopping.cancelled() => None,
-        () = activity.idle_for(idle_timeout) => {
-            connection.as_mut().graceful_shutdown();
-            tokio::time::timeout(CLOSE_TIMEOUT, connection.as_mut()).await.ok().or(Some(Ok(())))
+    }
+
+    async fn run(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let activity = Activity::new();
+        let service = service_fn(|request: Request<Incoming>| {
+            let (router, busy) = (self.router.clone(), activity.begin());
+            async move {
+                let request = request.map(|body| body.map_err(BoxError::from).boxed_unsync());
+                let answer: Response<_> = router.answer(request).await;
+                Ok::<_, Infallible>(answer.map(|body| BusyBody::new(body, busy)))
+            }
+        });
+        let mut connection = pin!(self.builder.serve_connection(TokioIo::new(stream), service));
+        let why = tokio::select! {
+            ended = connection.as_mut() => return told(ended),
+            () = self.stopping.cancelled() => None,
+            why = activity.overdue(self.idle_timeout, self.answer_timeout) => Some(why),
+        };
+        match why {
+            // A client that reads nothing reads no farewell either.
+            Some(Overdue::Unread) => tracing::debug!("a connection was cut: its client does not read"),
+            Some(Overdue::Idle) => {
+                connection.as_mut().graceful_shutdown();
+                if let Ok(ended) = tokio::time::timeout(CLOSE_TIMEOUT, connection.as_mut()).await {
+                    told(ended);
+                }
+            }
+            None => {
+                // The listener bounds how long this may take.
+                connection.as_mut().graceful_shutdown();
+                told(connection.await);
+            }
         }
-    };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            // The listener bounds how long this may take.
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
+    }
+}
+
+fn told(ended: Result<(), BoxError>) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended with an error");
     }

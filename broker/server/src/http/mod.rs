@@ -1,8 +1,8 @@
-//! One listener for every API on one port: HTTP/1.1 and HTTP/2 without TLS, told apart by their first bytes.
+//! One listener for every API on one port: HTTP/1.1 and HTTP/2, told apart by their first bytes, over TLS or without.
 //!
-//! An API says which requests are its own and answers them; see [`Api`]. What is bounded here: connections,
-//! the time for a request's head, the size of a body and the time for it, the memory that all bodies take
-//! together, and how long a stopping listener waits.
+//! An API says which requests are its own and answers them; see [`Api`]. What is bounded here: connections, the time
+//! for a TLS handshake and for a request's head, the size of a body and the time for it, the time that an answer takes
+//! to be read, the memory that all bodies and all answers take together, and how long a stopping listener waits.
 
 use std::convert::Infallible;
 
@@ -22,7 +22,7 @@ mod listener;
 
 pub use admin::{Admin, serve_admin};
 pub use ask::Asker;
-pub use body::{BodyBudget, BodyError, BodyLimits, HeldBody, drain, read, unpack};
+pub use body::{BodyBudget, BodyError, BodyLimits, HeldBody, drain, hold, read, unpack};
 pub use dispatch::{Readiness, Router};
 pub use listener::{ListenerConfig, serve};
 

@@ -11,9 +11,9 @@ use crate::http::{Body, full};
 const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 
 /// An answer that is there as a whole.
-pub(super) fn whole(status: StatusCode, format: Format, bytes: Vec<u8>) -> Response<Body> {
+pub(super) fn whole(status: StatusCode, format: Format, bytes: Bytes) -> Response<Body> {
     let crc = crc32fast::hash(&bytes);
-    let mut answer = with_ids(full(Bytes::from(bytes)), format.content_type());
+    let mut answer = with_ids(full(bytes), format.content_type());
     *answer.status_mut() = status;
     answer.headers_mut().insert("x-amz-crc32", HeaderValue::from(crc));
     answer
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn every_answer_has_kinesis_headers() {
-        let answer = whole(StatusCode::OK, Format::Json, b"123456789".to_vec());
+        let answer = whole(StatusCode::OK, Format::Json, Bytes::from_static(b"123456789"));
         let header = |name: &str| answer.headers()[name].to_str().unwrap();
         let groups: Vec<usize> = header("x-amzn-requestid").split('-').map(str::len).collect();
         assert_eq!(groups, [8, 4, 4, 4, 12]);

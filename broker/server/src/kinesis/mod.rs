@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use tokio_util::sync::CancellationToken;
@@ -46,8 +47,8 @@ mod tags;
 pub use account::Account;
 
 use crate::broker::Broker;
-use crate::http::{Api, Body, BodyLimits, drain, read, unpack};
-use crate::sigv4::Verifier;
+use crate::http::{Api, Body, BodyBudget, BodyLimits, drain, hold, read, unpack};
+use crate::sigv4::{Verifier, is_signed_for};
 use call::Call;
 use error::ApiError;
 use format::Format;
@@ -56,6 +57,9 @@ use subscriptions::Subscriptions;
 
 /// The longest request that is read, in bytes: 10 MiB of records in base64, their keys, and JSON around them.
 pub const MAX_REQUEST_BYTES: usize = 16 << 20;
+
+/// Up to this many bytes an answer counts as small: all that tell of a change are.
+const SMALL_ANSWER_BYTES: usize = 256 << 10;
 
 /// What `X-Amz-Target` begins with.
 const TARGET_PREFIX: &str = "Kinesis_20131202.";
@@ -114,6 +118,7 @@ pub struct Kinesis {
     broker: Arc<Broker>,
     verifier: Arc<Verifier>,
     body: BodyLimits,
+    answers: BodyBudget,
     reads: ReadQuotas,
     scalings: DailyQuota,
     modes: DailyQuota,
@@ -123,17 +128,20 @@ pub struct Kinesis {
 }
 
 impl Kinesis {
-    /// The API over this broker, for callers whom the verifier knows. Subscriptions end with `stop`.
+    /// The API over this broker, for callers whom the verifier knows. Bodies are held to `body`, large answers to
+    /// the budget `answers`. Subscriptions end with `stop`.
     pub fn new(
         broker: Arc<Broker>,
         verifier: Arc<Verifier>,
         body: BodyLimits,
+        answers: BodyBudget,
         stop: CancellationToken,
     ) -> Kinesis {
         Kinesis {
             broker,
             verifier,
             body,
+            answers,
             reads: ReadQuotas::default(),
             scalings: DailyQuota::new(SCALINGS_PER_DAY),
             modes: DailyQuota::new(MODES_PER_DAY),
@@ -164,7 +172,20 @@ impl Kinesis {
             "SubscribeToShard" => {
                 Ok(answer::events(subscribe::subscribe_to_shard(&call, &held.bytes).await?))
             }
-            name => Ok(answer::whole(StatusCode::OK, format, call.run(name, &held.bytes).await?)),
+            name => {
+                let answer = call.run(name, &held.bytes).await?;
+                drop(held);
+                Ok(answer::whole(StatusCode::OK, format, self.hold_answer(answer)?))
+            }
+        }
+    }
+
+    /// An answer, which has a share of what all may hold until its client has read it. Small ones have none: what has
+    /// been done has to be told.
+    fn hold_answer(&self, answer: Vec<u8>) -> Result<Bytes, ApiError> {
+        match answer.len() > SMALL_ANSWER_BYTES {
+            true => Ok(hold(answer, &self.answers)?),
+            false => Ok(answer.into()),
         }
     }
 }
@@ -203,10 +224,9 @@ fn built(head: &Parts) -> Option<&'static str> {
 #[async_trait]
 impl Api for Kinesis {
     fn claims(&self, head: &Parts) -> bool {
-        let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let target = head.headers.get("x-amz-target").and_then(|value| value.to_str().ok());
         // Signed for Kinesis without naming an operation: Kinesis' own error says so.
-        text("x-amz-target").starts_with(TARGET_PREFIX)
-            || text("authorization").contains("/kinesis/aws4_request")
+        target.is_some_and(|target| target.starts_with(TARGET_PREFIX)) || is_signed_for(head, SERVICE)
     }
 
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
@@ -224,10 +244,10 @@ impl Api for Kinesis {
             Ok(answer) => answer,
             Err(error) => {
                 if error.status != StatusCode::REQUEST_TIMEOUT {
-                    drain(&mut body, &self.body).await;
+                    drain(&head, &mut body, &self.body).await;
                 }
                 tracing::debug!(error = error.name, message = error.message, "a request was refused");
-                answer::whole(error.status, format, error.body(format))
+                answer::whole(error.status, format, error.body(format).into())
             }
         }
     }

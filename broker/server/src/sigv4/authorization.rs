@@ -1,10 +1,12 @@
-//! The `Authorization` header: algorithm, credential scope, signed headers, signature.
+//! Algorithm, credential scope, signed headers and signature: in the `Authorization` header, or in the query of a
+//! presigned request.
 
 use http::header;
 use http::request::Parts;
 
 use super::date::SignedAt;
 use super::error::AuthError;
+use super::presigned::Presigned;
 
 /// The only algorithm that is taken.
 pub(super) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -13,7 +15,7 @@ const SIGNATURE_DIGITS: usize = 64;
 /// What a caller may call its key or region; ids of AWS have 16 to 128 characters.
 const MAX_NAME_BYTES: usize = 128;
 
-/// What the header says.
+/// What a request says of its signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Authorization {
     pub(super) scope: Scope,
@@ -21,6 +23,8 @@ pub(super) struct Authorization {
     pub(super) signed_headers: Vec<String>,
     /// 64 lower-case hex digits.
     pub(super) signature: String,
+    /// What else the query of a presigned request says; `None` where the header says it all.
+    pub(super) presigned: Option<Presigned>,
 }
 
 /// What a signing key is good for.
@@ -93,9 +97,9 @@ impl Scope {
 }
 
 impl Authorization {
-    /// The one `Authorization` header of a request.
+    /// The one `Authorization` header of a request, or what its query has in place of it.
     pub(super) fn of(head: &Parts) -> Result<Authorization, AuthError> {
-        let in_query = credentials_in_query(head);
+        let in_query = Presigned::marked_by(head);
         let mut values = head.headers.get_all(header::AUTHORIZATION).iter();
         let value = match (values.next(), in_query) {
             (Some(_), Some(name)) => {
@@ -103,11 +107,7 @@ impl Authorization {
                     "Found both '{name}' as a query-string param and 'Authorization' as HTTP header."
                 )));
             }
-            (None, Some(_)) => {
-                return Err(AuthError::incomplete(
-                    "Credentials in the query string are not taken here: sign in the Authorization header.",
-                ));
-            }
+            (None, Some(_)) => return Presigned::authorization(head),
             (None, None) => return Err(AuthError::Missing),
             (Some(value), None) => value,
         };
@@ -152,6 +152,15 @@ impl Authorization {
         else {
             return Err(AuthError::Incomplete(missing.join(" ")));
         };
+        Authorization::of_texts(credential, signed_headers, signature)
+    }
+
+    /// What the three parameters say that both places have.
+    pub(super) fn of_texts(
+        credential: &str,
+        signed_headers: &str,
+        signature: &str,
+    ) -> Result<Authorization, AuthError> {
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         if signature.len() != SIGNATURE_DIGITS || !signature.bytes().all(hex) {
             return Err(AuthError::incomplete("Signature has to be 64 lower-case hex digits."));
@@ -160,6 +169,7 @@ impl Authorization {
             scope: Scope::parse(credential)?,
             signed_headers: parse_signed_headers(signed_headers)?,
             signature: signature.to_owned(),
+            presigned: None,
         })
     }
 }
@@ -173,18 +183,6 @@ fn parse_signed_headers(list: &str) -> Result<Vec<String>, AuthError> {
         ));
     }
     Ok(names.into_iter().map(str::to_owned).collect())
-}
-
-/// The name of a query parameter that carries credentials, if there is one.
-fn credentials_in_query(head: &Parts) -> Option<&'static str> {
-    const NAMES: [&str; 3] = ["X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature"];
-    let query = head.uri.query()?;
-    let has = |wanted: &str| {
-        query
-            .split('&')
-            .any(|parameter| parameter.split('=').next().unwrap_or("").eq_ignore_ascii_case(wanted))
-    };
-    NAMES.into_iter().find(|name| has(name))
 }
 
 #[cfg(test)]

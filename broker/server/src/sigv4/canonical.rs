@@ -5,8 +5,13 @@ use std::borrow::Cow;
 use http::HeaderMap;
 use http::request::Parts;
 
+use super::authorization::Authorization;
 use super::error::AuthError;
+use super::presigned::{self, Presigned};
 
+/// Of the headers that a signature has to cover, those that AWS' signer leaves out of presigned requests. They mean
+/// nothing here.
+const MAY_BE_UNSIGNED: [&str; 2] = ["x-amz-user-agent", "x-amz-checksum-mode"];
 /// Headers on which the meaning of a request or its signature rests. A second one is never taken.
 const SINGLE: [&str; 6] =
     ["host", "content-type", "x-amz-date", "x-amz-target", "x-amz-content-sha256", "x-amz-security-token"];
@@ -21,7 +26,8 @@ pub(super) fn check_signed_headers(head: &Parts, signed: &[String]) -> Result<()
         ));
     }
     for name in head.headers.keys() {
-        if name.as_str().starts_with("x-amz-") && !is_signed(name.as_str()) {
+        let name = name.as_str();
+        if name.starts_with("x-amz-") && !is_signed(name) && !MAY_BE_UNSIGNED.contains(&name) {
             return Err(AuthError::invalid(format!("The header '{name}' is there but not signed.")));
         }
     }
@@ -37,15 +43,19 @@ pub(super) fn check_signed_headers(head: &Parts, signed: &[String]) -> Result<()
     }
 }
 
-/// The header `X-Amz-Content-Sha256`, if there is one: a hash, since bodies are always signed here.
-pub(super) fn given_payload_hash(head: &Parts) -> Result<Option<String>, AuthError> {
-    let Some(value) = head.headers.get("x-amz-content-sha256") else {
+/// `X-Amz-Content-Sha256`, if it is given: a hash, since bodies are always signed here.
+pub(super) fn given_payload_hash(
+    head: &Parts,
+    presigned: Option<&Presigned>,
+) -> Result<Option<String>, AuthError> {
+    let header = head.headers.get("x-amz-content-sha256").map(|value| value.to_str().unwrap_or_default());
+    let Some(hash) = header.or(presigned.and_then(|presigned| presigned.payload_hash.as_deref())) else {
         return Ok(None);
     };
     let hex = |b: &u8| b.is_ascii_digit() || (b'a'..=b'f').contains(b);
-    match value.to_str() {
-        Ok(hash) if hash.len() == 64 && hash.as_bytes().iter().all(hex) => Ok(Some(hash.to_owned())),
-        _ => Err(AuthError::invalid(
+    match hash.len() == 64 && hash.as_bytes().iter().all(hex) {
+        true => Ok(Some(hash.to_owned())),
+        false => Err(AuthError::invalid(
             "X-Amz-Content-Sha256 has to be the SHA-256 of the body in hex: unsigned and chunked payloads are \
              not taken here.",
         )),
@@ -53,13 +63,19 @@ pub(super) fn given_payload_hash(head: &Parts) -> Result<Option<String>, AuthErr
 }
 
 /// The canonical request.
-pub(super) fn request(head: &Parts, signed: &[String], body_hash: &str) -> Result<Vec<u8>, AuthError> {
+pub(super) fn request(
+    head: &Parts,
+    authorization: &Authorization,
+    body_hash: &str,
+) -> Result<Vec<u8>, AuthError> {
+    let signed = &authorization.signed_headers;
+    let presigned = authorization.presigned.is_some();
     let mut out = Vec::with_capacity(1_024);
     out.extend_from_slice(head.method.as_str().as_bytes());
     out.push(b'\n');
     out.extend_from_slice(path(head.uri.path()).as_bytes());
     out.push(b'\n');
-    out.extend_from_slice(query(head.uri.query().unwrap_or("")).as_bytes());
+    out.extend_from_slice(query(head.uri.query().unwrap_or(""), presigned).as_bytes());
     out.push(b'\n');
     for name in signed {
         out.extend_from_slice(name.as_bytes());
@@ -141,41 +157,54 @@ fn path(path: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The parameters, each name and value decoded and encoded again, in the order of their names and values.
-fn query(query: &str) -> String {
-    let mut parameters: Vec<(String, String)> = query
-        .split('&')
-        .filter(|parameter| !parameter.is_empty())
-        .map(|parameter| {
-            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            (encode_again(name), encode_again(value))
-        })
+/// The parameters, each name and value decoded and encoded again, in the order of their names and values. The
+/// signature, where it is one of them, can't cover itself.
+fn query(query: &str, presigned: bool) -> String {
+    let encoded = |bytes: &[u8]| {
+        let mut out = String::with_capacity(bytes.len());
+        encode(bytes, &mut out);
+        out
+    };
+    let mut parameters: Vec<(String, String)> = parameters(query)
+        .filter(|(name, _)| !presigned || name != presigned::SIGNATURE.as_bytes())
+        .map(|(name, value)| (encoded(&name), encoded(&value)))
         .collect();
     parameters.sort();
     let joined: Vec<String> = parameters.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     joined.join("&")
 }
 
-fn encode_again(text: &str) -> String {
+/// The names and values of a query, decoded.
+pub(super) fn parameters(query: &str) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    query.split('&').filter(|parameter| !parameter.is_empty()).map(|parameter| {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        (decode(name), decode(value))
+    })
+}
+
+/// As forms are decoded, and as AWS' signer reads a query: `+` is a space, and a `%` without two digits itself.
+fn decode(text: &str) -> Vec<u8> {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let digits = text.get(at + 1..at + 3).filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) if bytes[at] == b'%' => {
+        let digits = bytes.get(at + 1..at + 3).and_then(|digits| hex_byte(digits[0], digits[1]));
+        match (bytes[at], digits) {
+            (b'%', Some(byte)) => {
                 decoded.push(byte);
-                at += 3;
+                at += 2;
             }
-            _ => {
-                decoded.push(bytes[at]);
-                at += 1;
-            }
+            (b'+', _) => decoded.push(b' '),
+            (byte, _) => decoded.push(byte),
         }
+        at += 1;
     }
-    let mut out = String::with_capacity(decoded.len());
-    encode(&decoded, &mut out);
-    out
+    decoded
+}
+
+fn hex_byte(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    u8::try_from(digit(high)? << 4 | digit(low)?).ok()
 }
 
 /// Percent-encodes all but letters, digits and `-._~`, in upper case.
@@ -219,12 +248,14 @@ mod tests {
             ("", ""),
             ("b=2&a=1", "a=1&b=2"),
             ("a=2&a=1&a", "a=&a=1&a=2"),
-            ("a=%7e%2f+*", "a=~%2F%2B%2A"),
+            ("a=%7e%2f+*%2B", "a=~%2F%20%2A%2B"),
             ("a=b=c&", "a=b%3Dc"),
             ("a=%zz%4", "a=%25zz%254"),
+            ("X-Amz-Signature=1&a", "X-Amz-Signature=1&a="),
         ] {
-            assert_eq!(query(given), canonical, "{given}");
+            assert_eq!(query(given, false), canonical, "{given}");
         }
+        assert_eq!(query("a=1&X-Amz-Signature=1&X%2DAmz-Signature", true), "a=1");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! When a request was signed: the header `X-Amz-Date`.
+//! When a request was signed: `X-Amz-Date`.
 
 use http::request::Parts;
 use jiff::Timestamp;
@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 
 use super::MAX_SKEW_MS;
 use super::error::AuthError;
+use super::presigned::Presigned;
 
 /// A request's time, as its signature covers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +20,13 @@ pub(super) struct SignedAt {
 
 impl SignedAt {
     /// The one `X-Amz-Date` of a request.
-    pub(super) fn of(head: &Parts) -> Result<SignedAt, AuthError> {
+    pub(super) fn of(head: &Parts, presigned: Option<&Presigned>) -> Result<SignedAt, AuthError> {
+        let malformed = || {
+            AuthError::incomplete("Date must be in ISO-8601 'basic format': X-Amz-Date: YYYYMMDDTHHMMSSZ.")
+        };
+        if let Some(presigned) = presigned {
+            return SignedAt::parse(&presigned.date).ok_or_else(malformed);
+        }
         let mut values = head.headers.get_all("x-amz-date").iter();
         let (value, None) = (values.next(), values.next()) else {
             return Err(AuthError::incomplete("The request has more than one X-Amz-Date header."));
@@ -28,9 +35,7 @@ impl SignedAt {
             AuthError::incomplete("Authorization header requires existence of a 'X-Amz-Date' header.")
         })?;
         let parsed = value.to_str().ok().and_then(SignedAt::parse);
-        parsed.ok_or_else(|| {
-            AuthError::incomplete("Date must be in ISO-8601 'basic format': X-Amz-Date: YYYYMMDDTHHMMSSZ.")
-        })
+        parsed.ok_or_else(malformed)
     }
 
     fn parse(text: &str) -> Option<SignedAt> {
@@ -55,14 +60,18 @@ impl SignedAt {
         &self.text[..8]
     }
 
-    /// Whether the request was signed at most a quarter of an hour from now.
-    pub(super) fn check_skew(&self, now_ms: i64) -> Result<(), AuthError> {
-        if self.at_ms < now_ms - MAX_SKEW_MS {
+    /// Whether the request was signed at most a quarter of an hour from now, and is still good if it was presigned
+    /// for less.
+    pub(super) fn check_skew(&self, now_ms: i64, presigned: Option<&Presigned>) -> Result<(), AuthError> {
+        let good_for_s = presigned.map(|presigned| presigned.expires_s).filter(|s| s * 1_000 < MAX_SKEW_MS);
+        let good_for_ms = good_for_s.map_or(MAX_SKEW_MS, |s| s * 1_000);
+        if self.at_ms < now_ms - good_for_ms {
             return Err(AuthError::invalid(format!(
-                "Signature expired: {} is now earlier than {} ({} - 15 min.)",
+                "Signature expired: {} is now earlier than {} ({} - {}.)",
                 self.text,
-                basic_format(now_ms - MAX_SKEW_MS),
+                basic_format(now_ms - good_for_ms),
                 basic_format(now_ms),
+                good_for_s.map_or("15 min".to_owned(), |s| format!("{s} s")),
             )));
         }
         if self.at_ms > now_ms + MAX_SKEW_MS {
@@ -105,13 +114,13 @@ mod tests {
     #[test]
     fn a_quarter_of_an_hour_of_skew_is_taken_and_no_more() {
         let at = SignedAt::parse("20150830T123600Z").unwrap();
-        assert_eq!(at.check_skew(at.at_ms + MAX_SKEW_MS), Ok(()));
-        assert_eq!(at.check_skew(at.at_ms - MAX_SKEW_MS), Ok(()));
-        let expired = at.check_skew(at.at_ms + MAX_SKEW_MS + 1_000).unwrap_err();
+        assert_eq!(at.check_skew(at.at_ms + MAX_SKEW_MS, None), Ok(()));
+        assert_eq!(at.check_skew(at.at_ms - MAX_SKEW_MS, None), Ok(()));
+        let expired = at.check_skew(at.at_ms + MAX_SKEW_MS + 1_000, None).unwrap_err();
         let text = "Signature expired: 20150830T123600Z is now earlier than 20150830T123601Z \
                     (20150830T125101Z - 15 min.)";
         assert_eq!(expired, AuthError::invalid(text));
-        let early = at.check_skew(at.at_ms - MAX_SKEW_MS - 1_000).unwrap_err();
+        let early = at.check_skew(at.at_ms - MAX_SKEW_MS - 1_000, None).unwrap_err();
         let text = "Signature not yet current: 20150830T123600Z is still later than 20150830T123559Z \
                     (20150830T122059Z + 15 min.)";
         assert_eq!(early, AuthError::invalid(text));

@@ -1,4 +1,5 @@
-//! Verifying requests that are signed with AWS Signature Version 4, in the `Authorization` header.
+//! Verifying requests that are signed with AWS Signature Version 4, in the `Authorization` header or in the
+//! query (presigned).
 //!
 //! Source: "AWS Signature Version 4 for API requests", AWS Identity and Access Management user guide.
 //!
@@ -10,6 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use http::header;
 use http::request::Parts;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
@@ -19,6 +21,7 @@ mod authorization;
 mod canonical;
 mod date;
 mod error;
+mod presigned;
 mod signing_key;
 
 pub use error::AuthError;
@@ -93,11 +96,12 @@ impl Verifier {
     /// What AWS would answer.
     pub fn begin(&self, head: &Parts, service: &str, now_ms: i64) -> Result<Claim, AuthError> {
         let authorization = Authorization::of(head)?;
-        let signed_at = SignedAt::of(head)?;
+        let presigned = authorization.presigned.as_ref();
+        let signed_at = SignedAt::of(head, presigned)?;
         authorization.scope.check(&signed_at, service)?;
-        signed_at.check_skew(now_ms)?;
+        signed_at.check_skew(now_ms, presigned)?;
         canonical::check_signed_headers(head, &authorization.signed_headers)?;
-        let given_hash = canonical::given_payload_hash(head)?;
+        let given_hash = canonical::given_payload_hash(head, presigned)?;
         let (namespace, key) = match &**self.credentials.load() {
             Credentials::Any => (Arc::from(ANY_NAMESPACE), None),
             Credentials::Known(known) => {
@@ -109,6 +113,13 @@ impl Verifier {
         };
         Ok(Claim { authorization, signed_at, given_hash, namespace, key })
     }
+}
+
+/// Whether a request says, in either place, that it is signed for this service.
+pub fn is_signed_for(head: &Parts, service: &str) -> bool {
+    let header = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let in_header = header.is_some_and(|header| header.contains(&format!("/{service}/aws4_request")));
+    in_header || presigned::is_for(head, service)
 }
 
 /// A request that is well signed as far as its head tells.
@@ -143,7 +154,7 @@ impl Claim {
     }
 
     fn verify(&self, head: &Parts, body_hash: &str, key: &SigningKey) -> Result<(), AuthError> {
-        let request = canonical::request(head, &self.authorization.signed_headers, body_hash)?;
+        let request = canonical::request(head, &self.authorization, body_hash)?;
         let to_sign = format!(
             "{}\n{}\n{}\n{}",
             authorization::ALGORITHM,

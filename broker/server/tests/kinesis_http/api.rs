@@ -73,6 +73,8 @@ impl Clock for TestClock {
 pub(crate) struct Options {
     pub(crate) listener: ListenerConfig,
     pub(crate) body_timeout: Option<Duration>,
+    pub(crate) bodies_bytes: Option<usize>,
+    pub(crate) answers_bytes: Option<usize>,
     pub(crate) declarations: Option<Arc<dyn Declarations>>,
 }
 
@@ -159,11 +161,12 @@ impl Api {
         let body = BodyLimits {
             max_bytes: MAX_REQUEST_BYTES,
             timeout: options.body_timeout.unwrap_or(Duration::from_secs(30)),
-            budget: BodyBudget::new(64 << 20),
+            budget: BodyBudget::new(options.bodies_bytes.unwrap_or(64 << 20)),
         };
         let readiness = Readiness::default();
         let stop = CancellationToken::new();
-        let kinesis = Arc::new(Kinesis::new(broker.clone(), verifier, body, stop.clone()));
+        let answers = BodyBudget::new(options.answers_bytes.unwrap_or(64 << 20));
+        let kinesis = Arc::new(Kinesis::new(broker.clone(), verifier, body, answers, stop.clone()));
         let router = Arc::new(Router::new(vec![kinesis], readiness.clone()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::api::{Answer, Api, Options};
+use crate::wire::{head, rest, whole};
 
 #[tokio::test]
 async fn one_port_speaks_http_1_and_http_2() {
@@ -43,14 +44,6 @@ async fn the_probe_needs_no_signature_and_everything_else_does() {
     assert_eq!(get("/").await, StatusCode::NOT_FOUND);
 }
 
-/// What the server sends until it closes.
-async fn rest(stream: &mut TcpStream) -> String {
-    let mut text = Vec::new();
-    // A connection that is cut counts as closed.
-    let _ = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut text)).await.unwrap();
-    String::from_utf8_lossy(&text).into_owned()
-}
-
 #[tokio::test]
 async fn connections_that_say_nothing_or_too_slowly_are_closed() {
     let listener = ListenerConfig { idle_timeout: Duration::from_millis(200), ..ListenerConfig::default() };
@@ -67,11 +60,7 @@ async fn connections_that_say_nothing_or_too_slowly_are_closed() {
 async fn a_body_that_does_not_come_is_given_up() {
     let options = Options { body_timeout: Some(Duration::from_millis(200)), ..Options::default() };
     let api = Api::start_with(options).await;
-    let signed = api.request("team-a", "ListStreams", b"{}");
-    let mut head = String::from("POST / HTTP/1.1\r\nContent-Length: 2\r\n");
-    for (name, value) in signed.headers() {
-        head += &format!("{name}: {}\r\n", value.to_str().unwrap());
-    }
+    let head = head(&api, "ListStreams", b"{}", "Content-Length: 2\r\n");
     let mut stream = TcpStream::connect(&api.address).await.unwrap();
     stream.write_all(format!("{head}\r\n{{").as_bytes()).await.unwrap();
     let answer = rest(&mut stream).await;
@@ -81,12 +70,8 @@ async fn a_body_that_does_not_come_is_given_up() {
 #[tokio::test]
 async fn a_client_that_asks_first_is_told_to_send_its_body() {
     let api = Api::start().await;
-    let signed = api.request("team-a", "ListStreams", b"{}");
-    let mut head =
-        String::from("POST / HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n");
-    for (name, value) in signed.headers() {
-        head += &format!("{name}: {}\r\n", value.to_str().unwrap());
-    }
+    let more = "Content-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n";
+    let head = head(&api, "ListStreams", b"{}", more);
     let mut stream = TcpStream::connect(&api.address).await.unwrap();
     stream.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
     let told = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -95,6 +80,62 @@ async fn a_client_that_asks_first_is_told_to_send_its_body() {
     assert_eq!(String::from_utf8(begin).unwrap(), told);
     stream.write_all(b"{}").await.unwrap();
     assert!(rest(&mut stream).await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn a_client_that_asks_first_is_refused_before_it_sends() {
+    let api = Api::start().await;
+    let refusals =
+        [(1 << 30, "413", "RequestEntityTooLargeException"), (3, "400", "UnrecognizedClientException")];
+    for (length, status, name) in refusals {
+        let more = format!("Content-Length: {length}\r\nExpect: 100-continue\r\n");
+        let mut head = head(&api, "ListStreams", b"{}", &more);
+        if status == "400" {
+            head = head.replace("team-a", "team-x");
+        }
+        let mut stream = TcpStream::connect(&api.address).await.unwrap();
+        stream.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
+        // Nothing was sent, so that the server closes without waiting for it.
+        let answer = rest(&mut stream).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(name), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn requests_that_come_at_once_are_answered_in_turn_on_one_connection() {
+    let api = Api::start().await;
+    let describe =
+        |name: &str| whole(&api, "DescribeStreamSummary", &json!({"StreamName": name}).to_string());
+    let names: Vec<String> = (0..50).map(|index| format!("none-{index:02}")).collect();
+    let all: String = names.iter().map(|name| describe(name)).collect();
+    let last = whole(&api, "ListStreams", "{}").replacen("\r\n", "\r\nConnection: close\r\n", 1);
+    let mut stream = TcpStream::connect(&api.address).await.unwrap();
+    stream.write_all(format!("{all}{last}").as_bytes()).await.unwrap();
+    let answers = rest(&mut stream).await;
+    let mut from = 0;
+    for name in &names {
+        from += answers[from..]
+            .find(&format!("Stream {name} under account"))
+            .unwrap_or_else(|| panic!("{name}: {answers}"));
+    }
+    assert_eq!(answers.matches("HTTP/1.1 400 ").count(), names.len());
+    assert!(answers[from..].contains("HTTP/1.1 200 ") && answers.ends_with('}'), "{answers}");
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_for_the_next_request() {
+    let api = Api::start().await;
+    let mut stream = TcpStream::connect(&api.address).await.unwrap();
+    for _ in 0..3 {
+        stream.write_all(whole(&api, "ListStreams", "{}").as_bytes()).await.unwrap();
+        let mut begin = [0; 13];
+        stream.read_exact(&mut begin).await.unwrap();
+        assert_eq!(&begin, b"HTTP/1.1 200 ");
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"}") {
+            seen.push(stream.read_u8().await.unwrap());
+        }
+    }
 }
 
 #[tokio::test]

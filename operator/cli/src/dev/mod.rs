@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::credentials;
 use crate::node::{Node, NodeOptions, asked_to_stop};
 use crate::resources::{self, Watched};
+use crate::serving::TlsArgs;
 use apply::{Applied, Wanted};
 
 /// How often resource files are looked at.
@@ -44,6 +45,8 @@ pub struct DevArgs {
     /// Take only the access key in DIR/credentials, which is made on the first start
     #[arg(long)]
     auth: bool,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// The nats-server to run; without it the one in PATH, or the one that `make tools` has built
     #[arg(long, env = "MILLRACE_NATS_SERVER", value_name = "FILE")]
     nats_server: Option<PathBuf>,
@@ -65,6 +68,8 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
         true => Credentials::Known(credentials::ensure_and_read(&data.join("credentials"))?),
         false => Credentials::Any,
     };
+    let certificate = args.tls.certificate()?;
+    let scheme = if certificate.is_some() { "https" } else { "http" };
     let stop = CancellationToken::new();
     let server = supervise::start(nats_options(&data, args.nats_server)?, stop.clone()).await?;
     let node = Node::start(NodeOptions {
@@ -74,6 +79,7 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
         listen: args.listen,
         peers: None,
         tls: None,
+        certificate,
         controller: true,
         credentials,
         declarations: None,
@@ -81,7 +87,7 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
     });
     let result = match node.await {
         Ok(node) => {
-            let served = serve(&node, &mut watched, &mut wanted, &data, args.auth).await;
+            let served = serve(&node, scheme, &mut watched, &mut wanted, &data, args.auth).await;
             node.stop().await;
             served
         }
@@ -94,6 +100,7 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
 
 async fn serve(
     node: &Node,
+    scheme: &str,
     watched: &mut Watched,
     wanted: &mut Vec<Wanted>,
     data: &Path,
@@ -105,7 +112,7 @@ async fn serve(
     }
     apply::await_active(&node.broker, wanted, ACTIVE_FOR).await?;
     node.ready();
-    let endpoint = format!("http://{}", node.address);
+    let endpoint = format!("{scheme}://{}", node.address);
     println!("ready: AWS_ENDPOINT_URL={endpoint}");
     if auth {
         println!("access key: AWS_SHARED_CREDENTIALS_FILE={}", data.join("credentials").display());

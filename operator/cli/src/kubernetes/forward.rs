@@ -15,7 +15,9 @@ use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::ListParams;
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use millrace_tls::tunnel_config;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::TlsConnector;
 
 use super::pods;
 use super::refusal::{Asked, explain, is_forbidden};
@@ -105,7 +107,18 @@ impl Forward {
         tracing::debug!(pod, "connected");
         let stream =
             ports.take_stream(API_PORT).ok_or_else(|| passing(format!("pod {pod} has no such port")))?;
-        Ok(TokioIo::new(Tunnel(stream)))
+        if !pods::speaks_tls(&pods.items, &pod) {
+            return Ok(TokioIo::new(Tunnel(Box::new(stream))));
+        }
+        let name = "localhost".try_into().expect("a name");
+        let handshake = TlsConnector::from(tunnel_config(&[b"h2"])).connect(name, stream);
+        match tokio::time::timeout(DIAL_WITHIN, handshake).await {
+            Ok(Ok(stream)) => Ok(TokioIo::new(Tunnel(Box::new(stream)))),
+            Ok(Err(error)) => Err(passing(format!("pod {pod} speaks no TLS: {error}"))),
+            Err(_) => {
+                Err(passing(format!("pod {pod} does not speak TLS within {} s", DIAL_WITHIN.as_secs())))
+            }
+        }
     }
 }
 
@@ -135,8 +148,12 @@ pub fn refused_for_good(error: &(dyn StdError + 'static)) -> bool {
     false
 }
 
-/// A connection to a pod.
-pub struct Tunnel(DuplexStream);
+/// A connection to a pod, with TLS in it or without.
+pub struct Tunnel(Box<dyn Stream>);
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl Connection for Tunnel {
     fn connected(&self) -> Connected {

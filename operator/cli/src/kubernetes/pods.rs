@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
+use millrace_operator::broker::names::HTTPS_PORT_NAME;
 
 /// Whether a pod serves: its probe says so, and nobody has asked it to go.
 pub fn is_ready(pod: &Pod) -> bool {
@@ -17,6 +18,14 @@ pub(super) fn next(pods: &[Pod], last: Option<&str>) -> Option<String> {
     ready.sort();
     let after = ready.iter().find(|name| last.is_some_and(|last| name.as_str() > last));
     after.or(ready.first()).cloned()
+}
+
+/// Whether the pod of this name serves the APIs over TLS: its port is called so.
+pub(super) fn speaks_tls(pods: &[Pod], name: &str) -> bool {
+    let pod = pods.iter().find(|pod| pod.metadata.name.as_deref() == Some(name));
+    let containers = pod.and_then(|pod| pod.spec.as_ref()).map(|spec| &spec.containers);
+    let ports = containers.into_iter().flatten().flat_map(|container| container.ports.iter().flatten());
+    ports.filter_map(|port| port.name.as_deref()).any(|name| name == HTTPS_PORT_NAME)
 }
 
 #[cfg(test)]
@@ -43,6 +52,20 @@ mod tests {
         assert_eq!(next(&pods, None).as_deref(), Some("b-2"));
         assert_eq!(next(&pods[..2], None), None);
         assert_eq!(next(&[Pod::default()], None), None);
+    }
+
+    #[test]
+    fn a_pod_that_speaks_tls_is_told_by_the_name_of_its_port() {
+        let with_port = |name: &str, port: &str| -> Pod {
+            let ports = json!([{ "name": port, "containerPort": 4566 }]);
+            serde_json::from_value(json!({
+                "metadata": { "name": name },
+                "spec": { "containers": [{ "name": "broker", "ports": ports }] },
+            }))
+            .unwrap()
+        };
+        let pods = [with_port("b-0", "api"), with_port("b-1", "https-api"), Pod::default()];
+        assert_eq!(["b-0", "b-1", "b-2"].map(|name| speaks_tls(&pods, name)), [false, true, false]);
     }
 
     #[test]

@@ -4,5 +4,7 @@
 mod boto3;
 mod failures;
 mod files;
+mod hostile;
 mod process;
 mod restart;
+mod tls;

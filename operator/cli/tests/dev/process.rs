@@ -79,6 +79,14 @@ impl Dev {
         await_that("its end", || self.child.try_wait().ok().flatten())
     }
 
+    /// The most memory that it has had so far, in bytes: proc(5).
+    pub(crate) fn peak_bytes(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kib << 10)
+    }
+
     /// Runs one of people's tools against it.
     pub(crate) fn run(&self, arguments: &[&str]) -> Result<String> {
         let output = millrace(arguments).env("AWS_ENDPOINT_URL", &self.endpoint).output()?;

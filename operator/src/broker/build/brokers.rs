@@ -2,10 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::super::names::{ADMIN_PORT, API_PORT, PEER_PORT};
+use super::super::names::{ADMIN_PORT, API_PORT, Names, PEER_PORT};
 use super::pod::{container_security, pod_security, probe, resources, schedule, tls_volume};
 use super::{Component, Plan};
 use crate::apply::Desired;
+
+/// The volume with the certificate that clients are shown.
+const CLIENT_TLS: &str = "client-tls";
+const CLIENT_TLS_DIR: &str = "/etc/millrace/client-tls";
 
 pub(super) fn stateful_set(plan: &Plan<'_>) -> Desired {
     Desired::new(
@@ -60,7 +64,7 @@ fn pod(plan: &Plan<'_>) -> Value {
             "args": args,
             "env": [{"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
             "ports": [
-                {"name": "api", "containerPort": API_PORT},
+                {"name": Names::api_port(&spec.service), "containerPort": API_PORT},
                 {"name": "peers", "containerPort": PEER_PORT},
                 {"name": "admin", "containerPort": ADMIN_PORT},
             ],
@@ -87,6 +91,25 @@ fn pod(plan: &Plan<'_>) -> Value {
             },
         ],
     });
+    if let Some(tls) = &spec.service.tls {
+        show_certificate(&mut pod, &tls.secret_name);
+    }
     schedule(&mut pod, plan, Component::Broker, &spec.scheduling);
     pod
+}
+
+/// Has the kubelet bring a certificate from the user's own Secret, which nobody else here reads.
+fn show_certificate(pod: &mut Value, secret: &str) {
+    let items = ["tls.crt", "tls.key"].map(|key| json!({"key": key, "path": key}));
+    let volume = json!({
+        "name": CLIENT_TLS,
+        "secret": {"secretName": secret, "defaultMode": 0o440, "items": items},
+    });
+    let mount = json!({"name": CLIENT_TLS, "mountPath": CLIENT_TLS_DIR, "readOnly": true});
+    let flags =
+        [format!("--tls-cert={CLIENT_TLS_DIR}/tls.crt"), format!("--tls-key={CLIENT_TLS_DIR}/tls.key")];
+    let container = &mut pod["containers"][0];
+    container["args"].as_array_mut().expect("a list").extend(flags.map(Value::from));
+    container["volumeMounts"].as_array_mut().expect("a list").push(mount);
+    pod["volumes"].as_array_mut().expect("a list").push(volume);
 }

@@ -3,7 +3,7 @@
 use millrace_crds::broker::ServiceType;
 use serde_json::{Value, json};
 
-use super::super::names::{ADMIN_PORT, API_PORT, KEEPER_PORT, NATS_PORT, PEER_PORT, ROUTE_PORT};
+use super::super::names::{ADMIN_PORT, API_PORT, KEEPER_PORT, NATS_PORT, Names, PEER_PORT, ROUTE_PORT};
 use super::{Component, Plan};
 use crate::apply::Desired;
 
@@ -53,7 +53,7 @@ fn api(plan: &Plan<'_>) -> Desired {
     if !service.annotations.is_empty() {
         metadata["annotations"] = json!(service.annotations);
     }
-    let mut port = json!({"name": "api", "port": service.port, "targetPort": API_PORT, "protocol": "TCP"});
+    let mut port = json!({"name": Names::api_port(service), "port": service.port, "targetPort": API_PORT, "protocol": "TCP"});
     if let Some(number) = service.node_port {
         port["nodePort"] = json!(number);
     }

@@ -58,7 +58,8 @@ const LARGE: &str = r#"{
                    "tolerations": [{"key": "dedicated", "operator": "Exists"}],
                    "affinity": {"nodeAffinity": {}},
                    "topologySpreadConstraints": [{"maxSkew": 2, "topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule"}]},
-    "service": {"type": "LoadBalancer", "port": 80, "nodePort": 30566, "annotations": {"a": "b"}}
+    "service": {"type": "LoadBalancer", "port": 443, "nodePort": 30566, "annotations": {"a": "b"},
+                "tls": {"secretName": "shop-tls"}}
 }"#;
 
 fn large() -> Broker {
@@ -168,7 +169,7 @@ fn what_the_user_says_of_pods_and_services_is_done() {
     assert_eq!(brokers.topology_spread_constraints.expect("constraints")[0].topology_key, "rack");
     let api = find(&objects, "Service", "main-api");
     assert_eq!(api["spec"]["type"], "LoadBalancer");
-    assert_eq!(api["spec"]["ports"][0]["port"], 80);
+    assert_eq!(api["spec"]["ports"][0]["port"], 443);
     assert_eq!(api["spec"]["ports"][0]["nodePort"], 30566);
     assert_eq!(api["metadata"]["annotations"]["a"], "b");
     let log = pod_spec(&objects, "main-log");
@@ -177,6 +178,31 @@ fn what_the_user_says_of_pods_and_services_is_done() {
         environment.iter().find(|variable| variable.name == "GOMEMLIMIT").and_then(|v| v.value.clone());
     // 80 % of 4Gi.
     assert_eq!(limit.as_deref(), Some("3435973836"));
+}
+
+#[test]
+fn clients_are_shown_the_certificate_of_the_users_secret() {
+    let objects = objects(&large());
+    let brokers = pod_spec(&objects, "main-broker");
+    let container = &brokers.containers[0];
+    let args = container.args.clone().unwrap_or_default();
+    for flag in ["--tls-cert=/etc/millrace/client-tls/tls.crt", "--tls-key=/etc/millrace/client-tls/tls.key"]
+    {
+        assert!(args.iter().any(|arg| arg == flag), "{args:?}");
+    }
+    let mounts = container.volume_mounts.clone().unwrap_or_default();
+    let mount = mounts.iter().find(|mount| mount.mount_path == "/etc/millrace/client-tls").expect("a mount");
+    let volume = brokers.volumes.unwrap_or_default().into_iter().find(|volume| volume.name == mount.name);
+    let secret = volume.and_then(|volume| volume.secret).expect("a Secret");
+    assert_eq!((secret.secret_name.as_deref(), secret.optional), (Some("shop-tls"), None));
+    let api = &find(&objects, "Service", "main-api")["spec"]["ports"][0];
+    assert_eq!((&api["name"], &api["targetPort"]), (&json!("https-api"), &json!(4566)));
+    assert_eq!(container.ports.as_ref().expect("ports")[0].name.as_deref(), Some("https-api"));
+    let (names, settings) = (Names::of(&large()), Settings::default());
+    let endpoint = names.endpoint(&large().spec.service, &settings);
+    assert_eq!(endpoint, "https://main-api.shop.svc.cluster.local:443");
+    let plain = broker(json!({}));
+    assert!(names.endpoint(&plain.spec.service, &settings).starts_with("http://"));
 }
 
 #[test]
