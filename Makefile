@@ -12,10 +12,15 @@ TOOLS := $(CACHE)/tools
 
 NATS_VERSION := 2.15.2
 DENY_VERSION := 0.20.2
+# boto3 and botocore, whose service model docs/kinesis-compatibility.md is about.
 BOTO3_VERSION := 1.44.5
+# Its tests alone are used, which its source has; e2e/moto/requirements.txt has what they need.
+MOTO_VERSION := 5.2.5
+MOTO_SHA256 := 391857257d5dac144334013c2c10e599def5f0562f553e979160140bd7bd9cf6
 
 NATS_SERVER := $(TOOLS)/nats-server
 PYTHON := $(TOOLS)/python/bin/python
+MOTO := $(TOOLS)/moto
 DENY := $(TOOLS)/cargo/bin/cargo-deny
 
 # The cluster of `make up`, and the port on 127.0.0.1 where clients reach its Broker.
@@ -32,6 +37,7 @@ IMAGE := $(TARGET)/image
 # Tests and `millrace dev` find what was built here by these.
 export MILLRACE_NATS_SERVER ?= $(NATS_SERVER)
 export MILLRACE_PYTHON ?= $(PYTHON)
+export MILLRACE_MOTO ?= $(MOTO)
 export MILLRACE_BINARY ?= $(abspath $(BINARY))
 
 .PHONY: help
@@ -75,11 +81,11 @@ kind-tools: ## Find or build kind, helm, kubectl and the nodes' image
 	$(CLUSTER) image
 
 .PHONY: test
-test: nats-server python image ## Run every test: a thousand seeds, real servers, real clients, a kind cluster
+test: nats-server python moto image ## Run every test: a thousand seeds, real servers, real clients, a kind cluster
 	cargo test --workspace --locked
 
 .PHONY: test-fast
-test-fast: nats-server python ## Run the tests but for the long ones and those on kind
+test-fast: nats-server python moto ## Run the tests but for the long ones and those on kind
 	MILLRACE_TEST=fast MILLRACE_SEEDS=50 cargo test --workspace --locked --exclude millrace-e2e
 
 .PHONY: bench
@@ -101,7 +107,7 @@ crds: ## Write crds/generated/ and the chart's copy anew
 	MILLRACE_WRITE=1 cargo test --locked -p millrace-crds --test definitions
 
 .PHONY: tools
-tools: nats-server python cargo-deny ## Build the tools that the other targets use
+tools: nats-server python moto cargo-deny ## Build the tools that the other targets use
 
 .PHONY: nats-server
 nats-server: $(TOOLS)/nats-server-$(NATS_VERSION)
@@ -119,14 +125,33 @@ $(TOOLS)/nats-server-$(NATS_VERSION):
 	ln -sf $(notdir $@) $(NATS_SERVER)
 
 .PHONY: python
-python: $(TOOLS)/python/boto3-$(BOTO3_VERSION)
+python: $(TOOLS)/python/botocore-$(BOTO3_VERSION)
 
-$(TOOLS)/python/boto3-$(BOTO3_VERSION):
+$(TOOLS)/python/botocore-$(BOTO3_VERSION):
 	@python3 -c 'import ensurepip, venv' 2> /dev/null \
 	  || { echo 'python3 with venv is missing: install it (Debian: python3-venv)' >&2; exit 1; }
 	python3 -m venv $(TOOLS)/python
-	$(TOOLS)/python/bin/pip install --quiet --disable-pip-version-check boto3==$(BOTO3_VERSION)
+	$(TOOLS)/python/bin/pip install --quiet --disable-pip-version-check \
+	  boto3==$(BOTO3_VERSION) botocore==$(BOTO3_VERSION)
 	touch $@
+
+# Every file is held to a hash. moto itself is not installed: its source lies beside what it needs.
+.PHONY: moto
+moto: $(TOOLS)/moto-$(MOTO_VERSION)
+
+$(TOOLS)/moto-$(MOTO_VERSION): | $(TOOLS)/python/botocore-$(BOTO3_VERSION)
+	rm -rf $@.new
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: \
+	  --target $@.new/lib --requirement e2e/moto/requirements.txt
+	PYTHONPATH=$@.new/lib $(PYTHON) -m pip download --quiet --disable-pip-version-check --require-hashes --no-deps \
+	  --no-binary moto --no-build-isolation --dest $@.new \
+	  --requirement /dev/stdin <<< 'moto==$(MOTO_VERSION) --hash=sha256:$(MOTO_SHA256)'
+	mkdir $@.new/source
+	tar -xzf $@.new/moto-$(MOTO_VERSION).tar.gz -C $@.new/source --strip-components 1 --exclude '*/resources' \
+	  moto-$(MOTO_VERSION)/moto moto-$(MOTO_VERSION)/tests/{__init__,conftest}.py moto-$(MOTO_VERSION)/tests/test_kinesis
+	rm $@.new/moto-$(MOTO_VERSION).tar.gz
+	mv $@.new $@
+	ln -sfn $(notdir $@) $(MOTO)
 
 .PHONY: cargo-deny
 cargo-deny: $(TOOLS)/cargo/cargo-deny-$(DENY_VERSION)

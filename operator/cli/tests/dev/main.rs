@@ -4,5 +4,6 @@
 mod boto3;
 mod failures;
 mod files;
+mod moto;
 mod process;
 mod restart;

@@ -128,8 +128,8 @@ fn table(
          Written by a test, from the service model of botocore (2013-12-02) and `differences.yaml` beside that test: \
          don't change\nit by hand. [kinesis.md](kinesis.md) says the same in brief.\n\n\
          Of {} operations {} are there: {} as the service has them, {} with the differences below. Every parameter \
-         that is listed\nis read and held to the model's constraints, and every error that is listed was seen: the test \
-         tries them all. `Exception`\nat the end of errors' names is left out.\n\n",
+         that is listed\nis read and held to the model's constraints, and every error that is listed was seen: the \
+         test tries them all. `Exception`\nat the end of errors' names is left out.\n\n",
         operations.len(),
         count,
         same.len(),
