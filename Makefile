@@ -12,15 +12,19 @@ TOOLS := $(CACHE)/tools
 
 NATS_VERSION := 2.15.2
 DENY_VERSION := 0.20.2
+# boto3 and botocore, whose service model docs/kinesis-compatibility.md is about.
 BOTO3_VERSION := 1.44.5
 # Emulators of Kinesis.
 FERROKINESIS_VERSION := 0.7.0
 KINESALITE_VERSION := 3.3.3
 KINESIS_LOCAL_VERSION := 0.6.2
+# An emulator too; of its source the tests are used, and e2e/moto/requirements.txt has what they need.
 MOTO_VERSION := 5.2.5
+MOTO_SHA256 := 391857257d5dac144334013c2c10e599def5f0562f553e979160140bd7bd9cf6
 
 NATS_SERVER := $(TOOLS)/nats-server
 PYTHON := $(TOOLS)/python/bin/python
+MOTO := $(TOOLS)/moto
 DENY := $(TOOLS)/cargo/bin/cargo-deny
 # The versions stand in the name: newer ones are installed anew.
 EMULATORS := $(TOOLS)/emulators/$(FERROKINESIS_VERSION)-$(KINESALITE_VERSION)-$(KINESIS_LOCAL_VERSION)-$(MOTO_VERSION)
@@ -39,6 +43,7 @@ IMAGE := $(TARGET)/image
 # Tests and `millrace dev` find what was built here by these.
 export MILLRACE_NATS_SERVER ?= $(NATS_SERVER)
 export MILLRACE_PYTHON ?= $(PYTHON)
+export MILLRACE_MOTO ?= $(MOTO)
 export MILLRACE_BINARY ?= $(abspath $(BINARY))
 
 .PHONY: help
@@ -82,11 +87,11 @@ kind-tools: ## Find or build kind, helm, kubectl and the nodes' image
 	$(CLUSTER) image
 
 .PHONY: test
-test: nats-server python image ## Run every test: a thousand seeds, real servers, real clients, a kind cluster
+test: nats-server python moto image ## Run every test: a thousand seeds, real servers, real clients, a kind cluster
 	cargo test --workspace --locked
 
 .PHONY: test-fast
-test-fast: nats-server python ## Run the tests but for the long ones and those on kind
+test-fast: nats-server python moto ## Run the tests but for the long ones and those on kind
 	MILLRACE_TEST=fast MILLRACE_SEEDS=50 cargo test --workspace --locked --exclude millrace-e2e
 
 .PHONY: bench
@@ -129,7 +134,7 @@ crds: ## Write crds/generated/ and the chart's copy anew
 	MILLRACE_WRITE=1 cargo test --locked -p millrace-crds --test definitions
 
 .PHONY: tools
-tools: nats-server python cargo-deny ## Build the tools that the other targets use
+tools: nats-server python moto cargo-deny ## Build the tools that the other targets use
 
 .PHONY: nats-server
 nats-server: $(TOOLS)/nats-server-$(NATS_VERSION)
@@ -147,13 +152,14 @@ $(TOOLS)/nats-server-$(NATS_VERSION):
 	ln -sf $(notdir $@) $(NATS_SERVER)
 
 .PHONY: python
-python: $(TOOLS)/python/boto3-$(BOTO3_VERSION)
+python: $(TOOLS)/python/botocore-$(BOTO3_VERSION)
 
-$(TOOLS)/python/boto3-$(BOTO3_VERSION):
+$(TOOLS)/python/botocore-$(BOTO3_VERSION):
 	@python3 -c 'import ensurepip, venv' 2> /dev/null \
 	  || { echo 'python3 with venv is missing: install it (Debian: python3-venv)' >&2; exit 1; }
 	python3 -m venv $(TOOLS)/python
-	$(TOOLS)/python/bin/pip install --quiet --disable-pip-version-check boto3==$(BOTO3_VERSION)
+	$(TOOLS)/python/bin/pip install --quiet --disable-pip-version-check \
+	  boto3==$(BOTO3_VERSION) botocore==$(BOTO3_VERSION)
 	touch $@
 
 # Emulators of Kinesis, which `make bench` measures beside Millrace.
@@ -170,6 +176,24 @@ $(EMULATORS):
 	python3 -m venv $(@D)/python
 	$(@D)/python/bin/pip install --quiet --disable-pip-version-check 'moto[server]==$(MOTO_VERSION)'
 	touch $@
+
+# Every file is held to a hash. moto itself is not installed: its source lies beside what it needs.
+.PHONY: moto
+moto: $(TOOLS)/moto-$(MOTO_VERSION)
+
+$(TOOLS)/moto-$(MOTO_VERSION): | $(TOOLS)/python/botocore-$(BOTO3_VERSION)
+	rm -rf $@.new
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: \
+	  --target $@.new/lib --requirement e2e/moto/requirements.txt
+	PYTHONPATH=$@.new/lib $(PYTHON) -m pip download --quiet --disable-pip-version-check --require-hashes --no-deps \
+	  --no-binary moto --no-build-isolation --dest $@.new \
+	  --requirement /dev/stdin <<< 'moto==$(MOTO_VERSION) --hash=sha256:$(MOTO_SHA256)'
+	mkdir $@.new/source
+	tar -xzf $@.new/moto-$(MOTO_VERSION).tar.gz -C $@.new/source --strip-components 1 --exclude '*/resources' \
+	  moto-$(MOTO_VERSION)/moto moto-$(MOTO_VERSION)/tests/{__init__,conftest}.py moto-$(MOTO_VERSION)/tests/test_kinesis
+	rm $@.new/moto-$(MOTO_VERSION).tar.gz
+	mv $@.new $@
+	ln -sfn $(notdir $@) $(MOTO)
 
 .PHONY: cargo-deny
 cargo-deny: $(TOOLS)/cargo/cargo-deny-$(DENY_VERSION)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use millrace_core::{AccountSettings, ShardId, StreamAttributes, StreamConfig};
+use millrace_core::{AccountSettings, Limits, ShardId, StreamAttributes, StreamConfig};
 
 use super::account::{self, Account, Resource};
 use super::error::ApiError;
@@ -61,10 +61,14 @@ impl Call<'_> {
     }
 
     /// Ends a request that was made only to find out whether it would succeed.
-    pub(super) fn check_dry_run(&self, dry_run: Option<bool>) -> Result<(), ApiError> {
-        match dry_run {
-            Some(true) => Err(ApiError::dry_run()),
-            _ => Ok(()),
+    pub(super) fn check_dry_run(&self, stream: &Stream, dry_run: Option<bool>) -> Result<(), ApiError> {
+        if dry_run != Some(true) {
+            return Ok(());
+        }
+        let limited = stream.entry.config.limits == Limits::Kinesis;
+        match limited && !self.kinesis.dry_runs.admit(&stream.entry.data, self.now_ms) {
+            true => Err(ApiError::too_many_dry_runs(&stream.name, &self.account)),
+            false => Err(ApiError::dry_run()),
         }
     }
 
@@ -74,7 +78,10 @@ impl Call<'_> {
         name: Option<&str>,
         arn: Option<&str>,
     ) -> Result<Arc<Stream>, ApiError> {
-        let stream = self.stream(name, arn)?;
+        self.if_active(self.stream(name, arn)?)
+    }
+
+    fn if_active(&self, stream: Arc<Stream>) -> Result<Arc<Stream>, ApiError> {
         match describe::status(&stream) {
             "ACTIVE" => Ok(stream),
             status => Err(ApiError::not_active(&stream.name, &self.account, status)),
@@ -95,6 +102,12 @@ impl Call<'_> {
     pub(super) fn resource<'b>(&self, arn: &'b str) -> Result<(Arc<Stream>, Resource<'b>), ApiError> {
         let resource = self.resource_of_arn(arn)?;
         Ok((self.stream(Some(resource.stream()), None)?, resource))
+    }
+
+    /// The same, to be changed.
+    pub(super) fn active_resource<'b>(&self, arn: &'b str) -> Result<(Arc<Stream>, Resource<'b>), ApiError> {
+        let (stream, resource) = self.resource(arn)?;
+        Ok((self.if_active(stream)?, resource))
     }
 
     /// What users keep of a stream, as it is now.

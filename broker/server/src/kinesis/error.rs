@@ -20,9 +20,9 @@ pub(super) struct ApiError {
     pub(super) message: String,
 }
 
-/// What a record that can be sent again is answered with, and a call that can be.
-pub(super) const INTERNAL_FAILURE: &str = "InternalFailure";
-pub(super) const RATE_EXCEEDED: &str = "ProvisionedThroughputExceededException";
+/// What a record that can be sent again is answered with; of a call that can be, the model has a name of its own.
+const INTERNAL_FAILURE: &str = "InternalFailure";
+const RATE_EXCEEDED: &str = "ProvisionedThroughputExceededException";
 
 impl ApiError {
     fn client(name: &'static str, message: impl Into<String>) -> ApiError {
@@ -73,6 +73,14 @@ impl ApiError {
         ApiError::client(RATE_EXCEEDED, message)
     }
 
+    /// Too many requests that were made only to find out whether they would succeed.
+    pub(super) fn too_many_dry_runs(stream: &str, account: &Account) -> ApiError {
+        ApiError::client(
+            "ThrottlingException",
+            format!("Rate exceeded for requests with DryRun on stream {stream} under account {account}."),
+        )
+    }
+
     /// The request would have succeeded, and was made only to find that out.
     pub(super) fn dry_run() -> ApiError {
         ApiError::client(
@@ -95,7 +103,7 @@ impl ApiError {
     pub(super) fn internal() -> ApiError {
         ApiError {
             status: StatusCode::INTERNAL_SERVER_ERROR,
-            name: INTERNAL_FAILURE,
+            name: "InternalFailureException",
             message: "The request could not be completed in time. Try again.".into(),
         }
     }

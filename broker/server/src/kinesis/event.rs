@@ -12,7 +12,7 @@ use minicbor::Encoder;
 use minicbor_serde::error::EncodeError;
 use serde::Serialize;
 
-use super::error::{ApiError, INTERNAL_FAILURE};
+use super::error::ApiError;
 use super::format::Format;
 use super::records;
 use super::shards::ChildForm;
@@ -51,9 +51,7 @@ pub(super) fn records_event(
 
 /// The error that ends a subscription.
 pub(super) fn failed(format: Format, error: &ApiError) -> Result<Bytes, ApiError> {
-    // The one error that has another name among the events of the model.
-    let name = if error.name == INTERNAL_FAILURE { "InternalFailureException" } else { error.name };
-    let kind = [(":message-type", "exception"), (":exception-type", name)];
+    let kind = [(":message-type", "exception"), (":exception-type", error.name)];
     frame(format, &kind, error.body(format))
 }
 

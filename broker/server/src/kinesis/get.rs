@@ -69,7 +69,7 @@ pub(super) async fn get_records(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>,
     if !has_data(&stream) {
         return Err(ApiError::no_stream(&stream.name, &call.account));
     }
-    call.check_dry_run(input.dry_run)?;
+    call.check_dry_run(&stream, input.dry_run)?;
     let metered = is_metered(&stream);
     let reads = &call.kinesis.reads;
     if metered && !reads.admit(&iterator.data, iterator.shard, call.now_ms) {

@@ -151,7 +151,7 @@ pub(super) async fn get_shard_iterator(call: &Call<'_>, body: &[u8]) -> Result<V
     let stream = call.stream_with_data(as_str(&input.stream_name), as_str(&input.stream_arn))?;
     let shard = call.shard(&stream, as_str(&input.shard_id).unwrap_or_default())?;
     let place = place(call, "GetShardIterator", &stream, shard, start).await?;
-    call.check_dry_run(input.dry_run)?;
+    call.check_dry_run(&stream, input.dry_run)?;
     let Place { next, not_before_ms, .. } = place;
     let iterator = ShardIterator { data: stream.entry.data.clone(), shard, next, not_before_ms };
     let expires_ms = call.broker().now_ms() + ITERATOR_MS;

@@ -52,7 +52,9 @@ use crate::sigv4::{Verifier, is_signed_for};
 use call::Call;
 use error::ApiError;
 use format::Format;
-use quota::{DailyQuota, KEYS_PER_DAY, MODES_PER_DAY, ReadQuotas, SCALINGS_PER_DAY};
+use quota::{
+    CallQuota, DAY_MS, DRY_RUNS_PER_S, KEYS_PER_DAY, MODES_PER_DAY, ReadQuotas, SCALINGS_PER_DAY, SECOND_MS,
+};
 use subscriptions::Subscriptions;
 
 /// The longest request that is read, in bytes: 10 MiB of records in base64, their keys, and JSON around them.
@@ -120,9 +122,10 @@ pub struct Kinesis {
     body: BodyLimits,
     answers: BodyBudget,
     reads: ReadQuotas,
-    scalings: DailyQuota,
-    modes: DailyQuota,
-    new_keys: DailyQuota,
+    scalings: CallQuota,
+    modes: CallQuota,
+    new_keys: CallQuota,
+    dry_runs: CallQuota,
     subscriptions: Subscriptions,
     stop: CancellationToken,
 }
@@ -143,9 +146,10 @@ impl Kinesis {
             body,
             answers,
             reads: ReadQuotas::default(),
-            scalings: DailyQuota::new(SCALINGS_PER_DAY),
-            modes: DailyQuota::new(MODES_PER_DAY),
-            new_keys: DailyQuota::new(KEYS_PER_DAY),
+            scalings: CallQuota::new(SCALINGS_PER_DAY, DAY_MS),
+            modes: CallQuota::new(MODES_PER_DAY, DAY_MS),
+            new_keys: CallQuota::new(KEYS_PER_DAY, DAY_MS),
+            dry_runs: CallQuota::new(DRY_RUNS_PER_S, SECOND_MS),
             subscriptions: Subscriptions::default(),
             stop,
         }

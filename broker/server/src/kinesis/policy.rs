@@ -61,7 +61,7 @@ pub(super) async fn put(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>, ApiErro
     checks.resource(as_str(&input.resource_arn));
     checks.finish()?;
     let policy = as_str(&input.policy).unwrap_or_default();
-    let (stream, resource) = call.resource(as_str(&input.resource_arn).unwrap_or_default())?;
+    let (stream, resource) = call.active_resource(as_str(&input.resource_arn).unwrap_or_default())?;
     check_policy(policy)?;
     call.change_attributes(&stream, |kept| {
         *policy_of(kept, &resource, call)? = Some(policy.to_owned());
@@ -96,7 +96,7 @@ pub(super) async fn delete(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>, ApiE
     checks.resource(as_str(&input.resource_arn));
     checks.finish()?;
     let arn = as_str(&input.resource_arn).unwrap_or_default();
-    let (stream, resource) = call.resource(arn)?;
+    let (stream, resource) = call.active_resource(arn)?;
     call.change_attributes(&stream, |kept| {
         let removed = policy_of(kept, &resource, call)?.take();
         let none = || ApiError::not_found(format!("No resource policy found for resource ARN {arn}."));

@@ -22,7 +22,7 @@ pub(super) async fn put_record(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>, 
     let stream = call.stream_with_data(as_str(&input.stream_name), as_str(&input.stream_arn));
     let record = input.record(rules(&stream))?;
     let stream = stream?;
-    call.check_dry_run(input.dry_run)?;
+    call.check_dry_run(&stream, input.dry_run)?;
     match call.broker().put(&stream, vec![record]).await.pop() {
         Some(Ok(placed)) => Ok(write_placed(call.format, &placed, stream.is_encrypted())),
         Some(Err(error)) => Err(ApiError::of_put(&error, &stream, &call.account)),
@@ -35,7 +35,7 @@ pub(super) async fn put_records(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>,
     let stream = call.stream_with_data(as_str(&input.stream_name), as_str(&input.stream_arn));
     let records = input.records(rules(&stream))?;
     let stream = stream?;
-    call.check_dry_run(input.dry_run)?;
+    call.check_dry_run(&stream, input.dry_run)?;
     let results = call.broker().put(&stream, records).await;
     Ok(write_results(call.format, &results, &stream, &call.account))
 }

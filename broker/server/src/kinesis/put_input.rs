@@ -170,17 +170,18 @@ impl PutRecordsInput<'_> {
         let written =
             entries.iter().map(|entry| written_len(entry.data.as_ref(), as_str(&entry.partition_key)));
         let mut gathering = Gathering::with_room(written.sum(), entries.len(), rules);
+        // Named before what is wrong within it, as by the service.
+        gathering.checks.required("records", self.records.as_ref());
+        if self.records.is_some() {
+            let count = entries.len() + surplus;
+            let quoted = if count == 0 { "[]".to_owned() } else { format!("[{count} records]") };
+            gathering.checks.length("records", &quoted, count, 1, MAX_RECORDS);
+        }
         for (index, entry) in entries.iter().enumerate() {
             let (data, key) = (entry.data.as_ref(), as_str(&entry.partition_key));
             gathering.add(Some(index), data, key, as_str(&entry.explicit_hash_key))?;
         }
         let checks = &mut gathering.checks;
-        checks.required("records", self.records.as_ref());
-        if self.records.is_some() {
-            let count = entries.len() + surplus;
-            let quoted = if count == 0 { "[]".to_owned() } else { format!("[{count} records]") };
-            checks.length("records", &quoted, count, 1, MAX_RECORDS);
-        }
         checks.stream(as_str(&self.stream_name), as_str(&self.stream_arn));
         gathering.finish()
     }

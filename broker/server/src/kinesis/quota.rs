@@ -1,6 +1,6 @@
-//! Kinesis' quotas on reading a shard, and on changes of a stream that may be made so many times a day.
+//! Kinesis' quotas on reading a shard, and on what may be done to a stream so many times in a while.
 //!
-//! Pure decisions on values that are given a time; [`ReadQuotas`] and [`DailyQuota`] keep one for each shard or
+//! Pure decisions on values that are given a time; [`ReadQuotas`] and [`CallQuota`] keep one for each shard or
 //! stream. They live in one broker's memory: a caller who spreads its calls over several brokers gets as many
 //! times the quota, and a restart forgets.
 
@@ -18,7 +18,10 @@ const READ_BYTES_PER_S: f64 = (2 << 20) as f64;
 pub(super) const SCALINGS_PER_DAY: usize = 10;
 pub(super) const MODES_PER_DAY: usize = 2;
 pub(super) const KEYS_PER_DAY: usize = 25;
-const DAY_MS: i64 = 24 * 3_600 * 1_000;
+pub(super) const DAY_MS: i64 = 24 * 3_600 * 1_000;
+/// Requests with `DryRun` on one stream in a second, of all operations that know it (Kinesis developer guide).
+pub(super) const DRY_RUNS_PER_S: usize = 1;
+pub(super) const SECOND_MS: i64 = 1_000;
 /// When so many are kept, those that hold nothing any more are dropped.
 const PRUNE_ABOVE: usize = 10_000;
 
@@ -110,25 +113,27 @@ impl ReadQuotas {
     }
 }
 
-/// When streams were changed, in a way that each may be changed only so many times a day.
-pub(super) struct DailyQuota {
+/// When something was done to streams that may be done to each only so many times in a while.
+pub(super) struct CallQuota {
     most: usize,
-    changes: Mutex<FxHashMap<DataId, VecDeque<i64>>>,
+    within_ms: i64,
+    calls: Mutex<FxHashMap<DataId, VecDeque<i64>>>,
 }
 
-impl DailyQuota {
-    pub(super) fn new(most: usize) -> DailyQuota {
-        DailyQuota { most, changes: Mutex::default() }
+impl CallQuota {
+    pub(super) fn new(most: usize, within_ms: i64) -> CallQuota {
+        CallQuota { most, within_ms, calls: Mutex::default() }
     }
 
-    /// Whether the stream may be changed; counts the change if so.
+    /// Whether it may be done to the stream; counts it if so.
     pub(super) fn admit(&self, data: &DataId, now_ms: i64) -> bool {
-        let mut changes = self.changes.lock();
-        if changes.len() >= PRUNE_ABOVE {
-            changes.retain(|_, times| times.back().is_some_and(|time| *time > now_ms - DAY_MS));
+        let since_ms = now_ms - self.within_ms;
+        let mut calls = self.calls.lock();
+        if calls.len() >= PRUNE_ABOVE {
+            calls.retain(|_, times| times.back().is_some_and(|time| *time > since_ms));
         }
-        let times = changes.entry(data.clone()).or_default();
-        while times.front().is_some_and(|time| *time <= now_ms - DAY_MS) {
+        let times = calls.entry(data.clone()).or_default();
+        while times.front().is_some_and(|time| *time <= since_ms) {
             times.pop_front();
         }
         let admitted = times.len() < self.most;
@@ -194,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_stream_changes_so_many_times_in_any_day() {
-        let (scalings, data) = (DailyQuota::new(SCALINGS_PER_DAY), DataId::from_random(1));
+        let (scalings, data) = (CallQuota::new(SCALINGS_PER_DAY, DAY_MS), DataId::from_random(1));
         for change in 0..10 {
             assert!(scalings.admit(&data, NOW + change));
         }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Call;
 use super::check::{self, Checks};
+use super::describe::{has_data, status};
 use super::error::ApiError;
 use super::input::{Text, Timestamp, as_str};
 use super::shards::{ShardForm, shard_id};
@@ -108,10 +109,10 @@ pub(super) async fn list_shards(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>,
             (stream.clone(), after.transpose()?, input.filter(&stream, call)?)
         }
     };
-    let shards = match stream.map {
-        Some(_) => call.broker().shards(&stream).await,
-        None => Ok(Vec::new()),
-    };
+    if !has_data(&stream) {
+        return Err(ApiError::not_active(&stream.name, &call.account, status(&stream)));
+    }
+    let shards = call.broker().shards(&stream).await;
     let shards = shards.map_err(|error| ApiError::of_read(&error, &stream, &call.account))?;
     let retention_ms =
         i64::try_from(stream.entry.config.retention_s).unwrap_or(i64::MAX).saturating_mul(1_000);

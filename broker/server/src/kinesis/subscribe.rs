@@ -98,7 +98,7 @@ pub(super) async fn subscribe_to_shard(call: &Call<'_>, body: &[u8]) -> Result<B
     let consumer = call.registered(&kept, name, Some(at_s))?;
     let shard = call.shard(&stream, as_str(&input.shard_id).unwrap_or_default())?;
     let place = place(call, "SubscribeToShard", &stream, shard, start).await?;
-    call.check_dry_run(input.dry_run)?;
+    call.check_dry_run(&stream, input.dry_run)?;
     let seat = Seat {
         data: stream.entry.data.clone(),
         shard,

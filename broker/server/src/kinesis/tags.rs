@@ -153,7 +153,7 @@ pub(super) async fn add_tags_to_stream(call: &Call<'_>, body: &[u8]) -> Result<V
     checks.required("tags", input.tags.as_ref());
     check_tags(&mut checks, input.tags.as_ref());
     checks.finish()?;
-    let stream = call.stream(as_str(&input.stream_name), as_str(&input.stream_arn))?;
+    let stream = call.active_stream(as_str(&input.stream_name), as_str(&input.stream_arn))?;
     let given = input.tags.unwrap_or_default();
     let what = format!("stream {} under account {}", stream.name, call.account);
     call.change_attributes(&stream, |kept| add_tags(&mut kept.tags, &given, &what)).await?;
@@ -166,7 +166,7 @@ pub(super) async fn remove_tags_from_stream(call: &Call<'_>, body: &[u8]) -> Res
     checks.stream(as_str(&input.stream_name), as_str(&input.stream_arn));
     check_keys(&mut checks, input.tag_keys.as_ref());
     checks.finish()?;
-    let stream = call.stream(as_str(&input.stream_name), as_str(&input.stream_arn))?;
+    let stream = call.active_stream(as_str(&input.stream_name), as_str(&input.stream_arn))?;
     let keys = input.tag_keys.unwrap_or_default();
     check_texts(keys.iter().map(Text::as_str))?;
     call.change_attributes(&stream, |kept| {
@@ -237,7 +237,7 @@ pub(super) async fn tag_resource(call: &Call<'_>, body: &[u8]) -> Result<Vec<u8>
     check_tags(&mut checks, input.tags.as_ref());
     checks.finish()?;
     let arn = as_str(&input.resource_arn).unwrap_or_default();
-    let (stream, resource) = call.resource(arn)?;
+    let (stream, resource) = call.active_resource(arn)?;
     let given = input.tags.unwrap_or_default();
     call.change_attributes(&stream, |kept| add_tags(tags_of(kept, &resource, call)?, &given, arn)).await?;
     Ok(Vec::new())
@@ -249,7 +249,7 @@ pub(super) async fn untag_resource(call: &Call<'_>, body: &[u8]) -> Result<Vec<u
     checks.resource(as_str(&input.resource_arn));
     check_keys(&mut checks, input.tag_keys.as_ref());
     checks.finish()?;
-    let (stream, resource) = call.resource(as_str(&input.resource_arn).unwrap_or_default())?;
+    let (stream, resource) = call.active_resource(as_str(&input.resource_arn).unwrap_or_default())?;
     let keys = input.tag_keys.unwrap_or_default();
     check_texts(keys.iter().map(Text::as_str))?;
     call.change_attributes(&stream, |kept| {

@@ -90,7 +90,7 @@ async fn what_the_declaration_refuses_changes_nothing() {
         (ControlError::TooMany(why()), "LimitExceededException", 400),
         (ControlError::Forbidden(why()), "AccessDeniedException", 400),
         (ControlError::Exists("orders".into()), "ResourceInUseException", 400),
-        (ControlError::Unavailable(why()), "InternalFailure", 500),
+        (ControlError::Unavailable(why()), "InternalFailureException", 500),
     ] {
         *declared.refuses.lock() = Some(refused);
         let answer = api.call("CreateStream", json!({"StreamName": "orders", "ShardCount": 3})).await;

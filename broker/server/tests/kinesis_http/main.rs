@@ -3,6 +3,7 @@
 mod api;
 mod attributes;
 mod cbor;
+mod compatibility;
 mod connections;
 mod consumers;
 mod declared;

@@ -3,7 +3,7 @@
 use base64_simd::STANDARD;
 use http::{HeaderValue, Request};
 use http_body_util::Full;
-use millrace_core::StreamConfig;
+use millrace_core::{CapacityMode, StreamConfig, StreamState};
 use serde_json::{Value, json};
 
 use crate::api::{Answer, Api};
@@ -309,4 +309,54 @@ async fn shards_of_an_on_demand_stream_are_not_changed_by_hand() {
     let split =
         json!({"StreamName": "orders", "ShardToSplit": "shardId-000000000000", "NewStartingHashKey": "500"});
     assert_eq!(api.call("SplitShard", split).await.error(), ("ValidationException".into(), 400));
+}
+
+#[tokio::test]
+async fn a_stream_is_listed_and_changed_only_once_it_is_active() {
+    let api = start().await;
+    api.change_entry("team-a", "orders", |entry| entry.state = StreamState::Creating).await;
+    let is_creating = || {
+        let stream = api.broker.stream("team-a", "orders");
+        stream.is_some_and(|stream| stream.entry.state == StreamState::Creating)
+    };
+    api.until(is_creating).await;
+    let changes = api.watch_changes();
+    let (name, arn) = ("orders", api.arn("team-a", "orders"));
+    for (operation, input) in [
+        ("ListShards", json!({"StreamName": name})),
+        ("AddTagsToStream", json!({"StreamName": name, "Tags": {"a": "b"}})),
+        ("RemoveTagsFromStream", json!({"StreamName": name, "TagKeys": ["a"]})),
+        ("TagResource", json!({"ResourceARN": arn, "Tags": {"a": "b"}})),
+        ("UntagResource", json!({"ResourceARN": arn, "TagKeys": ["a"]})),
+        ("PutResourcePolicy", json!({"ResourceARN": arn, "Policy": "{\"Statement\":[]}"})),
+        ("DeleteResourcePolicy", json!({"ResourceARN": arn})),
+    ] {
+        let answer = api.call(operation, input).await;
+        assert_eq!(answer.error(), ("ResourceInUseException".into(), 400), "{operation}");
+        let message = answer.json()["message"].as_str().unwrap_or_default().to_owned();
+        assert!(message.ends_with("not ACTIVE, instead in state CREATING"), "{operation}: {message}");
+    }
+    // Tags that it is made with are told from the beginning.
+    assert_eq!(api.ok("ListTagsForStream", json!({"StreamName": name})).await["Tags"], json!([]));
+    assert_eq!(*changes.lock(), []);
+}
+
+#[tokio::test]
+async fn a_stream_takes_one_dry_run_a_second() {
+    let api = Api::start().await;
+    let config = StreamConfig { mode: CapacityMode::Provisioned, shards: 1, ..StreamConfig::default() };
+    api.make_stream_with("team-a", "orders", config).await;
+    api.make_stream("team-a", "bills", 1).await;
+    api.clock.stop();
+    let put = |name: &str| json!({"StreamName": name, "Data": "", "PartitionKey": "k", "DryRun": true});
+    let iterate = json!({"StreamName": "orders", "ShardId": "shardId-000000000000", "ShardIteratorType": "LATEST", "DryRun": true});
+    let dry = || ("DryRunOperationException".to_owned(), 400);
+    assert_eq!(api.call("PutRecord", put("orders")).await.error(), dry());
+    // Of whichever operation; a stream without quotas takes any number.
+    assert_eq!(api.call("GetShardIterator", iterate).await.error(), ("ThrottlingException".into(), 400));
+    for _ in 0..2 {
+        assert_eq!(api.call("PutRecord", put("bills")).await.error(), dry());
+    }
+    api.clock.put_on(1_000);
+    assert_eq!(api.call("PutRecord", put("orders")).await.error(), dry());
 }

@@ -50,7 +50,7 @@ impl CallError {
                 | "LimitExceededException"
                 | "ThrottlingException"
                 | "KMSThrottlingException"
-                | "InternalFailure"
+                | "InternalFailureException"
                 | "ServiceUnavailable"
                 | "ServiceUnavailableException"
                 | "ResourceInUseException"

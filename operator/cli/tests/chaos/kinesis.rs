@@ -47,7 +47,7 @@ impl CallError {
             CallError::Lost(_) => true,
             CallError::Refused { name, .. } => matches!(
                 name.as_str(),
-                "InternalFailure" | "ServiceUnavailable" | "ProvisionedThroughputExceededException"
+                "InternalFailureException" | "ServiceUnavailable" | "ProvisionedThroughputExceededException"
             ),
         }
     }

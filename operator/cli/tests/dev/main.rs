@@ -5,6 +5,7 @@ mod boto3;
 mod failures;
 mod files;
 mod hostile;
+mod moto;
 mod process;
 mod restart;
 mod tls;

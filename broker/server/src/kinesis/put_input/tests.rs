@@ -70,6 +70,12 @@ fn every_violation_of_a_batch_is_named_with_its_place() {
     ] {
         assert!(message.contains(part), "{message}");
     }
+    let many = json!({"StreamName": "", "Records": vec![json!({"Data": "", "PartitionKey": ""}); 501]});
+    let (_, message) = refusal(&many);
+    assert!(
+        message.starts_with("10 validation errors detected: Value '[501 records]' at 'records'"),
+        "{message}"
+    );
 }
 
 #[test]
