@@ -137,7 +137,7 @@ class Sdk {
             var answer = kinesis.getRecords(it -> it.shardIterator(from).limit(100));
             found.addAll(answer.records());
             iterator = answer.nextShardIterator();
-            if (iterator == null || !answer.hasRecords() && answer.millisBehindLatest() == 0) {
+            if (iterator == null || answer.records().isEmpty() && answer.millisBehindLatest() == 0) {
                 return answer;
             }
         }

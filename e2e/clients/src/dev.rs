@@ -41,7 +41,7 @@ impl Dev {
 
 /// Runs a program; what it prints.
 pub fn said(mut program: Command) -> Result<String> {
-    let name = program.get_program().display().to_string();
+    let name = format!("{program:?}");
     let output = program.output();
     let Output { status, stdout, stderr } =
         output.with_context(|| format!("can't run {name}: `make clients` says what is missing"))?;

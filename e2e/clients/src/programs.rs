@@ -7,6 +7,9 @@ use anyhow::{Context, Result};
 
 use crate::Child;
 
+/// How many seconds a client may take. Nothing waits for it when all is well.
+const PATIENCE: &str = "600";
+
 /// The story in Go. Here and below the caller gives the endpoint and an access key.
 pub fn go(stream: &str) -> Command {
     let mut go = client("go", "go");
@@ -30,7 +33,7 @@ pub fn kcl(stream: &str, retrieval: &str, dynamodb: &str) -> Command {
 
 /// DynamoDB Local, where the Kinesis Client Library keeps its leases; and its endpoint.
 pub fn dynamodb_local() -> Result<(Child, String)> {
-    let mut java = client("java", "java");
+    let mut java = Command::new("java");
     let native = format!("-Djava.library.path={}", tools().join("jars/dynamodb-local").display());
     let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     java.arg(native).args(jars("dynamodb-local"));
@@ -67,10 +70,12 @@ pub fn aggregated(stream: &str) -> Command {
     python
 }
 
-/// A program in a folder of this crate, which knows nothing of this user's accounts.
+/// A program in a folder of this crate, which knows nothing of this user's accounts. One that hangs is ended with all
+/// that it has started.
 fn client(program: &str, folder: &str) -> Command {
-    let mut client = Command::new(program);
+    let mut client = Command::new("timeout");
     client
+        .args([PATIENCE, program])
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))
         .env("AWS_REGION", "us-east-1")
         .env("AWS_DEFAULT_REGION", "us-east-1")
