@@ -73,7 +73,8 @@ impl Story {
         let nothing = self.kinesis.describe_stream_summary().stream_name("nothing").send().await;
         let not_found = nothing.err().context("there is nothing")?.into_service_error();
         ensure!(not_found.is_resource_not_found_exception(), "{not_found:?}");
-        let put = self.kinesis.put_record().stream_name(&self.stream).partition_key("key").data(Blob::new("data"));
+        let put =
+            self.kinesis.put_record().stream_name(&self.stream).partition_key("key").data(Blob::new("data"));
         let beyond = "340282366920938463463374607431768211456";
         let invalid = put.explicit_hash_key(beyond).send().await;
         let invalid = invalid.err().context("beyond all hash keys")?.into_service_error();
@@ -87,13 +88,17 @@ impl Story {
     async fn write(&self) -> Result<HashMap<String, Blob>> {
         let data = |n: usize| Blob::new((0..n * 5 % 997).map(|i| (n * 31 + i) as u8).collect::<Vec<u8>>());
         let entry = |n: usize| {
-            PutRecordsRequestEntry::builder().partition_key(format!("schlüssel-{}", n % 7)).data(data(n)).build()
+            PutRecordsRequestEntry::builder()
+                .partition_key(format!("schlüssel-{}", n % 7))
+                .data(data(n))
+                .build()
         };
         let entries = (0..RECORDS).map(entry).collect::<Result<Vec<_>, _>>()?;
         let answer =
             self.kinesis.put_records().stream_name(&self.stream).set_records(Some(entries)).send().await?;
         ensure!(answer.failed_record_count() == Some(0), "{answer:?}");
-        let numbers = answer.records().iter().map(|result| result.sequence_number().unwrap_or_default().to_owned());
+        let numbers =
+            answer.records().iter().map(|result| result.sequence_number().unwrap_or_default().to_owned());
         Ok(numbers.zip((0..RECORDS).map(data)).collect())
     }
 
@@ -131,7 +136,8 @@ impl Story {
     async fn subscribe(&self, shard: &Shard, expected: &[Record]) -> Result<()> {
         let summary = self.kinesis.describe_stream_summary().stream_name(&self.stream).send().await?;
         let arn = summary.stream_description_summary().context("no summary")?.stream_arn().to_owned();
-        let reader = self.kinesis.register_stream_consumer().stream_arn(arn).consumer_name("reader").send().await?;
+        let reader =
+            self.kinesis.register_stream_consumer().stream_arn(arn).consumer_name("reader").send().await?;
         let consumer = reader.consumer().context("no consumer")?.consumer_arn().to_owned();
         loop {
             let described = self.kinesis.describe_stream_consumer().consumer_arn(&consumer).send().await?;
@@ -157,7 +163,11 @@ impl Story {
                 live.partition_key("key").explicit_hash_key(start.to_string()).send().await?;
             } else if before == expected.len() && received.len() > before {
                 let split = self.kinesis.split_shard().stream_name(&self.stream);
-                split.shard_to_split(shard.shard_id()).new_starting_hash_key(middle.to_string()).send().await?;
+                split
+                    .shard_to_split(shard.shard_id())
+                    .new_starting_hash_key(middle.to_string())
+                    .send()
+                    .await?;
             }
             children = event.child_shards().len();
             if children > 0 {
@@ -174,12 +184,14 @@ impl Story {
     /// Merges the children of the first shard.
     async fn merge(&self) -> Result<()> {
         self.await_open(4).await?;
-        let shards = self.kinesis.list_shards().stream_name(&self.stream).send().await?.shards.unwrap_or_default();
+        let shards =
+            self.kinesis.list_shards().stream_name(&self.stream).send().await?.shards.unwrap_or_default();
         let (left, right) = (shards[3].shard_id(), shards[4].shard_id());
         let merge = self.kinesis.merge_shards().stream_name(&self.stream);
         merge.shard_to_merge(left).adjacent_shard_to_merge(right).send().await?;
         self.await_open(3).await?;
-        let after = self.kinesis.list_shards().stream_name(&self.stream).send().await?.shards.unwrap_or_default();
+        let after =
+            self.kinesis.list_shards().stream_name(&self.stream).send().await?.shards.unwrap_or_default();
         let merged = after.last().context("no shards")?;
         let parents = (merged.parent_shard_id(), merged.adjacent_parent_shard_id());
         ensure!(parents == (Some(left), Some(right)), "{merged:?}");
