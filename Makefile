@@ -21,12 +21,16 @@ KINESIS_LOCAL_VERSION := 0.6.2
 # An emulator too; of its source the tests are used, and e2e/moto/requirements.txt has what they need.
 MOTO_VERSION := 5.2.5
 MOTO_SHA256 := 391857257d5dac144334013c2c10e599def5f0562f553e979160140bd7bd9cf6
+KINESIS_AGG_VERSION := 1.2.3
+PROTOBUF_VERSION := 7.36.2
+MAVEN_DEPENDENCY_VERSION := 3.6.1
 
 NATS_SERVER := $(TOOLS)/nats-server
 PYTHON := $(TOOLS)/python/bin/python
+# The versions stand in the name: other ones are installed anew.
+PYTHON_READY := $(TOOLS)/python/botocore-$(BOTO3_VERSION)-agg-$(KINESIS_AGG_VERSION)
 MOTO := $(TOOLS)/moto
 DENY := $(TOOLS)/cargo/bin/cargo-deny
-# The versions stand in the name: newer ones are installed anew.
 EMULATORS := $(TOOLS)/emulators/$(FERROKINESIS_VERSION)-$(KINESALITE_VERSION)-$(KINESIS_LOCAL_VERSION)-$(MOTO_VERSION)
 
 # The cluster of `make up`, and the port on 127.0.0.1 where clients reach its Broker.
@@ -79,7 +83,7 @@ image: nats-server ## Build the container image millrace:dev
 	mv $(IMAGE).new $(IMAGE)
 
 .PHONY: e2e
-e2e: image python ## Run the tests on a kind cluster of their own
+e2e: image python clients ## Run the tests on a kind cluster of their own
 	cargo test --locked -p millrace-e2e
 
 .PHONY: kind-tools
@@ -87,12 +91,18 @@ kind-tools: ## Find or build kind, helm, kubectl and the nodes' image
 	$(CLUSTER) image
 
 .PHONY: test
-test: nats-server python moto image ## Run every test: a thousand seeds, real servers, real clients, a kind cluster
+test: nats-server python moto image clients ## Run every test: a thousand seeds, real servers, real clients, a kind cluster
 	cargo test --workspace --locked
 
 .PHONY: test-fast
-test-fast: nats-server python moto ## Run the tests but for the long ones and those on kind
-	MILLRACE_TEST=fast MILLRACE_SEEDS=50 cargo test --workspace --locked --exclude millrace-e2e
+test-fast: nats-server python moto ## Run the tests but for the long ones, those of other languages and those on kind
+	MILLRACE_TEST=fast MILLRACE_SEEDS=50 cargo test --workspace --locked \
+	  --exclude millrace-e2e --exclude millrace-e2e-clients
+
+.PHONY: test-clients
+test-clients: nats-server python clients ## Run unmodified clients in their own languages against `millrace dev`
+	cargo build --profile $(PROFILE) --locked -p millrace
+	cargo test --locked -p millrace-e2e-clients
 
 .PHONY: bench
 bench: nats-server python emulators ## Measure, as ratios to peers in the same run
@@ -122,10 +132,12 @@ fuzz: ## Fuzz what strangers can send, FUZZ_SECONDS for each of FUZZ_TARGETS
 .PHONY: fmt
 fmt: ## Format the code
 	cargo fmt --all
+	cargo fmt --manifest-path e2e/clients/rust/Cargo.toml
 
 .PHONY: lint
 lint: lint-hosts lint-deny ## Check form, lints, dependencies and generated files
 	cargo fmt --all --check
+	cargo fmt --manifest-path e2e/clients/rust/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo test --locked -p millrace-crds --test definitions
 
@@ -134,7 +146,7 @@ crds: ## Write crds/generated/ and the chart's copy anew
 	MILLRACE_WRITE=1 cargo test --locked -p millrace-crds --test definitions
 
 .PHONY: tools
-tools: nats-server python moto cargo-deny ## Build the tools that the other targets use
+tools: nats-server python moto cargo-deny clients ## Build the tools that the other targets use
 
 .PHONY: nats-server
 nats-server: $(TOOLS)/nats-server-$(NATS_VERSION)
@@ -152,14 +164,14 @@ $(TOOLS)/nats-server-$(NATS_VERSION):
 	ln -sf $(notdir $@) $(NATS_SERVER)
 
 .PHONY: python
-python: $(TOOLS)/python/botocore-$(BOTO3_VERSION)
+python: $(PYTHON_READY)
 
-$(TOOLS)/python/botocore-$(BOTO3_VERSION):
+$(PYTHON_READY):
 	@python3 -c 'import ensurepip, venv' 2> /dev/null \
 	  || { echo 'python3 with venv is missing: install it (Debian: python3-venv)' >&2; exit 1; }
 	python3 -m venv $(TOOLS)/python
-	$(TOOLS)/python/bin/pip install --quiet --disable-pip-version-check \
-	  boto3==$(BOTO3_VERSION) botocore==$(BOTO3_VERSION)
+	$(TOOLS)/python/bin/pip install --quiet --disable-pip-version-check boto3==$(BOTO3_VERSION) \
+	  botocore==$(BOTO3_VERSION) aws_kinesis_agg==$(KINESIS_AGG_VERSION) protobuf==$(PROTOBUF_VERSION)
 	touch $@
 
 # Emulators of Kinesis, which `make bench` measures beside Millrace.
@@ -181,7 +193,7 @@ $(EMULATORS):
 .PHONY: moto
 moto: $(TOOLS)/moto-$(MOTO_VERSION)
 
-$(TOOLS)/moto-$(MOTO_VERSION): | $(TOOLS)/python/botocore-$(BOTO3_VERSION)
+$(TOOLS)/moto-$(MOTO_VERSION): | $(PYTHON_READY)
 	rm -rf $@.new
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: \
 	  --target $@.new/lib --requirement e2e/moto/requirements.txt
@@ -194,6 +206,51 @@ $(TOOLS)/moto-$(MOTO_VERSION): | $(TOOLS)/python/botocore-$(BOTO3_VERSION)
 	rm $@.new/moto-$(MOTO_VERSION).tar.gz
 	mv $@.new $@
 	ln -sfn $(notdir $@) $(MOTO)
+
+# What the programs in e2e/clients stand on. Their own files name the versions, so a digest of those names the place.
+digest = $(shell cat $(1) | sha256sum | cut -c-12)
+JAVA_POMS := e2e/clients/java/pom.xml e2e/clients/dynamodb-local/pom.xml
+NPM_FILES := $(addprefix e2e/clients/javascript/,package.json package-lock.json)
+JARS := $(TOOLS)/jars-$(call digest,$(JAVA_POMS))
+NODE_MODULES := $(TOOLS)/javascript-$(call digest,$(NPM_FILES))
+
+.PHONY: clients
+clients: clients-go clients-java clients-javascript clients-rust
+
+.PHONY: clients-go
+clients-go:
+	cd e2e/clients/go && go build -o /dev/null .
+
+.PHONY: clients-java
+clients-java: $(JARS)
+	ln -sfn $(notdir $<) $(TOOLS)/jars
+
+$(JARS):
+	@command -v mvn > /dev/null && command -v javac > /dev/null \
+	  || { echo 'a JDK or Maven is missing: install JDK 17 or newer and maven' >&2; exit 1; }
+	rm -rf $@.new
+	for pom in $(JAVA_POMS); do \
+	  mvn --quiet --batch-mode --file $$pom -DincludeScope=runtime \
+	    -DoutputDirectory=$@.new/$$(basename $$(dirname $$pom)) \
+	    org.apache.maven.plugins:maven-dependency-plugin:$(MAVEN_DEPENDENCY_VERSION):copy-dependencies; \
+	done
+	mv $@.new $@
+
+.PHONY: clients-javascript
+clients-javascript: $(NODE_MODULES)
+	ln -sfn $(notdir $<) $(TOOLS)/javascript
+
+$(NODE_MODULES):
+	@command -v npm > /dev/null || { echo 'npm is missing: install Node.js 20 or newer and npm' >&2; exit 1; }
+	rm -rf $@.new
+	mkdir -p $@.new
+	cp $(NPM_FILES) $@.new
+	cd $@.new && npm ci --silent --ignore-scripts
+	mv $@.new $@
+
+.PHONY: clients-rust
+clients-rust:
+	CARGO_TARGET_DIR=$(TOOLS)/rust-client cargo build --quiet --locked --manifest-path e2e/clients/rust/Cargo.toml
 
 .PHONY: cargo-deny
 cargo-deny: $(TOOLS)/cargo/cargo-deny-$(DENY_VERSION)

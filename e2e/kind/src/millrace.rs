@@ -56,6 +56,19 @@ pub struct Endpoint {
 /// `kubectl port-forward`. It tells of each connection, and ends when nobody reads that.
 type Forward = (Child, Lines<BufReader<ChildStdout>>);
 
+impl Endpoint {
+    /// A program that finds this way in its environment.
+    pub fn for_program(&self, program: impl Into<Program>) -> Program {
+        let mut program = program.into();
+        program
+            .env("AWS_ENDPOINT_URL", &self.address)
+            .env("AWS_DEFAULT_REGION", "us-east-1")
+            .env("AWS_ACCESS_KEY_ID", &self.access_key)
+            .env("AWS_SECRET_ACCESS_KEY", &self.secret_key);
+        program
+    }
+}
+
 impl Namespace {
     /// A way to a Broker of this namespace, through one of its brokers.
     pub async fn endpoint(&self, broker: &str) -> Result<Endpoint> {
@@ -103,13 +116,8 @@ impl Namespace {
     /// A program of `clients/` that uses a Broker.
     pub fn program(&self, script: &str, endpoint: &Endpoint) -> Program {
         let mut python = self.cluster.python();
-        python
-            .arg(format!("{}/clients/{script}", env!("CARGO_MANIFEST_DIR")))
-            .env("AWS_ENDPOINT_URL", &endpoint.address)
-            .env("AWS_DEFAULT_REGION", "us-east-1")
-            .env("AWS_ACCESS_KEY_ID", &endpoint.access_key)
-            .env("AWS_SECRET_ACCESS_KEY", &endpoint.secret_key);
-        python
+        python.arg(format!("{}/clients/{script}", env!("CARGO_MANIFEST_DIR")));
+        endpoint.for_program(python)
     }
 
     /// Runs `clients/stream.py` against a Broker, and returns what it prints.

@@ -16,11 +16,14 @@ const MAY_BE_UNSIGNED: [&str; 2] = ["x-amz-user-agent", "x-amz-checksum-mode"];
 const SINGLE: [&str; 6] =
     ["host", "content-type", "x-amz-date", "x-amz-target", "x-amz-content-sha256", "x-amz-security-token"];
 
-/// Whether the signature covers what it has to: `host`, every `x-amz-` header there is, and no header that is
+/// The names of the host among the signed headers. Over HTTP/2 the SDK for JavaScript signs the pseudo-header.
+const HOST: [&str; 2] = ["host", ":authority"];
+
+/// Whether the signature covers what it has to: the host, every `x-amz-` header there is, and no header that is
 /// not there.
 pub(super) fn check_signed_headers(head: &Parts, signed: &[String]) -> Result<(), AuthError> {
     let is_signed = |name: &str| signed.binary_search_by(|signed| signed.as_str().cmp(name)).is_ok();
-    if !is_signed("host") {
+    if !HOST.into_iter().any(is_signed) {
         return Err(AuthError::invalid(
             "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.",
         ));
@@ -36,8 +39,8 @@ pub(super) fn check_signed_headers(head: &Parts, signed: &[String]) -> Result<()
             return Err(AuthError::incomplete(format!("The request has more than one '{name}' header.")));
         }
     }
-    let absent = signed.iter().find(|name| *name != "host" && !head.headers.contains_key(name.as_str()));
-    match absent {
+    let is_there = |name: &str| HOST.contains(&name) || head.headers.contains_key(name);
+    match signed.iter().find(|name| !is_there(name.as_str())) {
         Some(name) => Err(AuthError::invalid(format!("The signed header '{name}' is not there."))),
         None => host(head).map(|_| ()),
     }
@@ -80,7 +83,7 @@ pub(super) fn request(
     for name in signed {
         out.extend_from_slice(name.as_bytes());
         out.push(b':');
-        if name == "host" {
+        if HOST.contains(&name.as_str()) {
             push_value(&mut out, host(head)?);
         } else {
             push_values(&mut out, &head.headers, name);

@@ -7,7 +7,7 @@ mod presigned;
 
 use std::collections::HashMap;
 
-use http::HeaderValue;
+use http::{HeaderValue, Request};
 use millrace_server::sigv4::{AccessKey, AuthError, Credentials, MAX_SKEW_MS, Verifier};
 
 use draft::{Draft, KEY_ID, NOW_MS, known, refusal, verify};
@@ -122,6 +122,37 @@ fn the_host_of_http_2_is_its_authority() {
     assert_eq!(refusal(&head, &body), AuthError::Mismatch);
     head.headers.insert("host", HeaderValue::from_static("127.0.0.1:4566"));
     assert_eq!(refusal(&head, &body).name(), "InvalidSignatureException");
+}
+
+/// As the SDK for JavaScript 3.1143.0 signed it with the access key "any" and the secret "any".
+#[test]
+fn the_authority_may_be_signed_under_its_own_name() {
+    const SIGNED_MS: i64 = 1_795_862_705_000;
+    let signed = [
+        ("amz-sdk-invocation-id", "9b37ae20-3480-4e96-86fa-cf03b01be45c"),
+        ("amz-sdk-request", "attempt=1; max=1"),
+        ("content-length", "2"),
+        ("content-type", "application/x-amz-json-1.1"),
+        ("x-amz-content-sha256", "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"),
+        ("x-amz-date", "20261128T104505Z"),
+        ("x-amz-target", "Kinesis_20131202.ListStreams"),
+        ("x-amz-user-agent", "aws-sdk-js/3.1142.0"),
+    ];
+    let authorization = "AWS4-HMAC-SHA256 Credential=any/20261128/us-east-1/kinesis/aws4_request, \
+        SignedHeaders=:authority;amz-sdk-invocation-id;amz-sdk-request;content-length;content-type;\
+        x-amz-content-sha256;x-amz-date;x-amz-target;x-amz-user-agent, \
+        Signature=bfaeca01020fdbce3b005bc6bbc6dedc8bf44fd4d69609e6e2568ae4b6da532d";
+    let key = AccessKey { secret: "any".into(), namespace: "team-a".into() };
+    let verifier = Verifier::new(Credentials::Known(HashMap::from([("any".to_owned(), key)])));
+    let verify_at = |uri: &str| {
+        let request = Request::builder().method("POST").uri(uri).header("authorization", authorization);
+        let request = signed.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        verifier.begin(&head, "kinesis", SIGNED_MS)?.finish(&head, b"{}")
+    };
+    assert!(verify_at("http://127.0.0.1:4999/").is_ok());
+    assert_eq!(verify_at("http://127.0.0.1:4998/").unwrap_err(), AuthError::Mismatch);
+    assert_eq!(verify_at("/").unwrap_err().name(), "IncompleteSignatureException");
 }
 
 #[test]
