@@ -38,7 +38,13 @@ fn command(emulator: Side, tools: &Path, address: SocketAddr) -> anyhow::Result<
     let tls_port = free_address()?.port().to_string();
     let at_port = ["--port", &port];
     let with_shards = ["--port", &port, "--shardLimit", "100"];
-    let ports = [("KINESIS_MOCK_PLAIN_PORT", &*port), ("KINESIS_MOCK_TLS_PORT", &*tls_port)];
+    // It serves TLS as well, whether one asks for that or not.
+    let certificate = tools.join("npm/node_modules/kinesis-local/server.json").display().to_string();
+    let ports = [
+        ("KINESIS_MOCK_PLAIN_PORT", &*port),
+        ("KINESIS_MOCK_TLS_PORT", &*tls_port),
+        ("KINESIS_MOCK_CERT_PATH", &*certificate),
+    ];
     let (program, options, environment): (_, &[&str], &[(&str, &str)]) = match emulator {
         Side::Ferrokinesis => ("cargo/bin/ferrokinesis", &at_port, &[]),
         Side::Kinesalite => ("npm/node_modules/.bin/kinesalite", &with_shards, &[]),
