@@ -29,7 +29,9 @@ spec:
 }
 
 async fn gone(namespace: &Namespace, what: &str) -> Result<()> {
-    output(namespace.kubectl(&["delete", what, "--timeout=120s"]), "").await.map(|_| ())
+    // With all that it owns: a StatefulSet that outlives its Broker makes its volumes again.
+    let delete = ["delete", what, "--cascade=foreground", "--timeout=120s"];
+    output(namespace.kubectl(&delete), "").await.map(|_| ())
 }
 
 fn reason(stream: &Stream) -> Option<&str> {
