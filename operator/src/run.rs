@@ -393,12 +393,34 @@ impl Rounds {
         result
     }
 
-    fn pause<K: Resource<DynamicType = ()>>(&self, object: &K, error: &impl std::fmt::Display) -> Action {
+    fn pause<K: Resource<DynamicType = ()>>(
+        &self,
+        object: &K,
+        error: &(impl std::error::Error + 'static),
+    ) -> Action {
         let pause = self.backoff.next(key(object));
         let (namespace, name) = (object.meta().namespace.as_deref(), object.meta().name.as_deref());
+        if is_of_an_ending_namespace(error) {
+            // The object goes with its namespace: nobody has to do anything.
+            tracing::debug!(kind = self.kind, namespace, name, "{error}");
+            return Action::requeue(pause);
+        }
         tracing::warn!(kind = self.kind, namespace, name, again_in_s = pause.as_secs(), "{error}");
         Action::requeue(pause)
     }
+}
+
+/// Whether the API server refused something because its namespace is being deleted.
+fn is_of_an_ending_namespace(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut errors = std::iter::successors(Some(error), |error| error.source());
+    errors.any(|error| match error.downcast_ref::<kube::Error>() {
+        Some(kube::Error::Api(answer)) => answer
+            .details
+            .iter()
+            .flat_map(|details| &details.causes)
+            .any(|cause| cause.reason == "NamespaceTerminating"),
+        _ => false,
+    })
 }
 
 fn key<K: Resource>(object: &K) -> String {
@@ -436,5 +458,19 @@ mod tests {
         assert_eq!(backoff.next("b".into()).as_secs(), 1);
         backoff.forget("a");
         assert_eq!(backoff.next("a".into()).as_secs(), 1);
+    }
+
+    #[test]
+    fn what_an_ending_namespace_refuses_is_known_from_other_refusals() {
+        let refused = |reason: &str| {
+            let answer = serde_json::json!({
+                "code": 403, "reason": "Forbidden", "details": {"causes": [{"reason": reason}]}
+            });
+            let answer: kube::core::Status = serde_json::from_value(answer).unwrap();
+            crate::broker::doing("creating it")(kube::Error::Api(answer.boxed()))
+        };
+        assert!(is_of_an_ending_namespace(&refused("NamespaceTerminating")));
+        assert!(!is_of_an_ending_namespace(&refused("QuotaExceeded")));
+        assert!(!is_of_an_ending_namespace(&std::fmt::Error));
     }
 }

@@ -4,12 +4,12 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout_at};
 
 use crate::bench::Bench;
 use crate::kinesis::Client;
@@ -29,37 +29,32 @@ const CONNECTIONS: usize = 8;
 /// What an emulator keeps in memory: 2 GiB of data.
 const MAX_REQUESTS: u64 = (2 << 30) / (put_records::RECORDS_PER_REQUEST as u64 * 1024);
 
-/// One that is measured, by the name that the report has for it.
+/// Those that are measured.
 const EMULATORS: [Side; 4] = [Side::Ferrokinesis, Side::Kinesalite, Side::Moto, Side::KinesisLocal];
 
 /// The command that serves on this address, without TLS. Programs lie where `make emulators` puts them.
 fn command(emulator: Side, tools: &Path, address: SocketAddr) -> anyhow::Result<Command> {
     let port = address.port().to_string();
-    let program = |path: &str| Command::new(tools.join(path));
-    Ok(match emulator {
-        Side::Ferrokinesis => {
-            let mut command = program("cargo/bin/ferrokinesis");
-            command.args(["--port", &port]);
-            command
-        }
-        Side::Kinesalite => {
-            let mut command = program("npm/node_modules/.bin/kinesalite");
-            command.args(["--port", &port, "--shardLimit", "100"]);
-            command
-        }
-        Side::Moto => {
-            let mut command = program("python/bin/moto_server");
-            command.args(["--port", &port]);
-            command
-        }
-        Side::KinesisLocal => {
-            let mut command = program("npm/node_modules/.bin/kinesis-local");
-            command.env("KINESIS_MOCK_PLAIN_PORT", &port);
-            command.env("KINESIS_MOCK_TLS_PORT", free_address()?.port().to_string());
-            command
-        }
+    let tls_port = free_address()?.port().to_string();
+    let at_port = ["--port", &port];
+    let with_shards = ["--port", &port, "--shardLimit", "100"];
+    // It serves TLS as well, whether one asks for that or not.
+    let certificate = tools.join("npm/node_modules/kinesis-local/server.json").display().to_string();
+    let ports = [
+        ("KINESIS_MOCK_PLAIN_PORT", &*port),
+        ("KINESIS_MOCK_TLS_PORT", &*tls_port),
+        ("KINESIS_MOCK_CERT_PATH", &*certificate),
+    ];
+    let (program, options, environment): (_, &[&str], &[(&str, &str)]) = match emulator {
+        Side::Ferrokinesis => ("cargo/bin/ferrokinesis", &at_port, &[]),
+        Side::Kinesalite => ("npm/node_modules/.bin/kinesalite", &with_shards, &[]),
+        Side::Moto => ("python/bin/moto_server", &at_port, &[]),
+        Side::KinesisLocal => ("npm/node_modules/.bin/kinesis-local", &[], &ports),
         Side::Millrace | Side::JetStream | Side::Ratio => bail!("{emulator:?} is no emulator"),
-    })
+    };
+    let mut command = Command::new(tools.join(program));
+    command.args(options).envs(environment.iter().copied());
+    Ok(command)
 }
 
 /// An emulator that has the streams.
@@ -76,40 +71,38 @@ impl Emulator {
         let address = free_address()?;
         let mut command = command(emulator, &bench.emulators, address)?;
         command.current_dir(directory.path());
-        let server = Server::spawn(command, directory.path().join("log"))
+        let deadline = Instant::now() + READY_WITHIN;
+        let is_ready = async || lists_streams(address).await;
+        let server = Server::start(command, directory.path().join("log"), READY_WITHIN, is_ready)
+            .await
             .context("run `make emulators`, or name their directory with --emulators")?;
-        let mut started = Emulator { server, address, _directory: directory };
-        match tokio::time::timeout(READY_WITHIN, started.make_streams()).await {
-            Ok(made) => made.map(|()| started),
-            Err(_) => Err(started.server.failed("it was not ready in time")),
+        match timeout_at(deadline.into(), make_streams(address)).await {
+            Ok(made) => made?,
+            Err(_) => bail!(server.failed("its streams were not there in time")),
         }
+        Ok(Emulator { server, address, _directory: directory })
     }
+}
 
-    async fn make_streams(&mut self) -> anyhow::Result<()> {
-        let mut client = loop {
-            if let Some(status) = self.server.has_ended()? {
-                bail!(self.server.failed(&format!("it ended ({status}) before it was ready")));
-            }
-            if let Ok(mut client) = Client::open(self.address).await
-                && let Ok(Ok(_)) = client.try_call("ListStreams", &json!({})).await
-            {
-                break client;
+async fn lists_streams(address: SocketAddr) -> bool {
+    let Ok(mut client) = Client::open(address).await else { return false };
+    matches!(client.try_call("ListStreams", &json!({})).await, Ok(Ok(_)))
+}
+
+async fn make_streams(address: SocketAddr) -> anyhow::Result<()> {
+    let mut client = Client::open(address).await?;
+    for (stream, shards) in STREAMS {
+        client.call("CreateStream", &json!({"StreamName": stream, "ShardCount": shards})).await?;
+        let named = json!({"StreamName": stream});
+        loop {
+            let answer: Value = serde_json::from_slice(&client.call("DescribeStream", &named).await?)?;
+            if answer["StreamDescription"]["StreamStatus"] == "ACTIVE" {
+                break;
             }
             sleep(LOOK_EVERY).await;
-        };
-        for (stream, shards) in STREAMS {
-            client.call("CreateStream", &json!({"StreamName": stream, "ShardCount": shards})).await?;
-            let named = json!({"StreamName": stream});
-            loop {
-                let answer: Value = serde_json::from_slice(&client.call("DescribeStream", &named).await?)?;
-                if answer["StreamDescription"]["StreamStatus"] == "ACTIVE" {
-                    break;
-                }
-                sleep(LOOK_EVERY).await;
-            }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// Puts batches, then single records, then reads records back, and looks at the memory of the processes.
@@ -131,10 +124,7 @@ async fn load(bench: &mut Bench, side: Side, address: SocketAddr, pids: &[u32]) 
     bench.report.add(OF, &name, side, Unit::RecordsPerSecond, rate);
     let name = format!("{name}: p99 of a call");
     bench.report.add(OF, &name, side, Unit::Milliseconds, outcome.get("p99_ms")?);
-    let mut resident = 0;
-    for pid in pids {
-        resident += resident_bytes(*pid)?;
-    }
+    let resident: u64 = pids.iter().map(|pid| resident_bytes(*pid)).sum::<anyhow::Result<_>>()?;
     let resident_mib = resident as f64 / f64::from(1 << 20);
     bench.report.add(OF, "resident memory after it", side, Unit::Mebibytes, resident_mib);
 

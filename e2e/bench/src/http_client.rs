@@ -29,8 +29,9 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
-/// One connection.
+/// One connection, and another one once the server has closed it, as some do after each answer.
 pub(crate) struct Connection {
+    address: SocketAddr,
     requests: SendRequest<Full<Bytes>>,
 }
 
@@ -42,11 +43,14 @@ impl Connection {
         socket.set_nodelay(true)?;
         let (requests, connection) = http1::handshake(TokioIo::new(socket)).await?;
         tokio::spawn(connection);
-        Ok(Connection { requests })
+        Ok(Connection { address, requests })
     }
 
     /// Posts a request to `/` and waits for the whole answer.
     pub(crate) async fn post(&mut self, prepared: &Prepared) -> anyhow::Result<Answer> {
+        if self.requests.is_closed() {
+            *self = Connection::open(self.address).await?;
+        }
         let mut request = Request::new(Full::new(prepared.body.clone()));
         *request.method_mut() = Method::POST;
         *request.headers_mut() = prepared.headers.clone();

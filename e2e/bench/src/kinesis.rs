@@ -121,6 +121,12 @@ struct PutRecordsAnswer {
 }
 
 #[derive(Deserialize)]
+struct PutRecordAnswer {
+    #[serde(rename = "SequenceNumber")]
+    _sequence_number: String,
+}
+
+#[derive(Deserialize)]
 struct PutRecordsResults {
     #[serde(rename = "Records")]
     records: Vec<PutRecordsResult>,
@@ -137,8 +143,9 @@ pub(crate) fn put_outcome(answer: &Answer, records: u64) -> PutOutcome {
     if answer.status != StatusCode::OK {
         return refused(records, error_name(answer));
     }
-    // A single record's answer has no count: it is there, or the call has failed.
-    if records == 1 && answer.body.starts_with(b"{\"S") {
+    // A single record's answer has no count: it is there, or the call has failed. In which order members come is the
+    // server's affair.
+    if records == 1 && serde_json::from_slice::<PutRecordAnswer>(&answer.body).is_ok() {
         return PutOutcome { acknowledged: 1, ..PutOutcome::default() };
     }
     let Ok(PutRecordsAnswer { failed_record_count }) = serde_json::from_slice(&answer.body) else {
@@ -300,6 +307,10 @@ mod tests {
     #[test]
     fn a_single_records_answer_has_no_count() {
         assert_eq!(put_outcome(&answer(200, r#"{"SequenceNumber":"1","ShardId":"s"}"#), 1).acknowledged, 1);
+        assert_eq!(
+            put_outcome(&answer(200, r#"{"EncryptionType":"NONE","SequenceNumber":"1"}"#), 1).acknowledged,
+            1
+        );
         assert_eq!(put_outcome(&answer(200, "{}"), 1).failed, 1);
     }
 

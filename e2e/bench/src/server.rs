@@ -4,7 +4,7 @@ use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -33,7 +33,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a program whose output goes to a file. Where util-linux' `setpriv` exists it ends when we do,
     /// however that comes about. In a process group of its own: Ctrl-C is for us, and we end it.
-    pub(crate) fn spawn(mut program: Command, log: PathBuf) -> anyhow::Result<Server> {
+    fn spawn(mut program: Command, log: PathBuf) -> anyhow::Result<Server> {
         let file = File::create(&log).with_context(|| format!("can't write {}", log.display()))?;
         let setpriv = ["/usr/bin/setpriv", "/bin/setpriv"].into_iter().find(|path| Path::new(path).is_file());
         if let Some(setpriv) = setpriv {
@@ -48,14 +48,31 @@ impl Server {
         Ok(Server { child, log })
     }
 
+    /// Starts a program and waits until it is ready: no longer than `within`, and no longer than it lives.
+    pub(crate) async fn start(
+        program: Command,
+        log: PathBuf,
+        within: Duration,
+        is_ready: impl AsyncFn() -> bool,
+    ) -> anyhow::Result<Server> {
+        let name = program.get_program().display().to_string();
+        let started = Instant::now();
+        let mut server = Server::spawn(program, log)?;
+        while !is_ready().await {
+            if let Some(status) = server.child.try_wait()? {
+                bail!(server.failed(&format!("{name} ended ({status}) before it was ready")));
+            }
+            if started.elapsed() > within {
+                bail!(server.failed(&format!("{name} was not ready within {} s", within.as_secs())));
+            }
+            sleep(LOOK_EVERY).await;
+        }
+        Ok(server)
+    }
+
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
-    }
-
-    /// How it has ended, if it has.
-    pub(crate) fn has_ended(&mut self) -> std::io::Result<Option<ExitStatus>> {
-        self.child.try_wait()
     }
 
     /// An error with what the server said last.
@@ -117,16 +134,8 @@ impl Millrace {
         program.arg("dev").arg("-f").arg(&file).arg("--listen").arg(address.to_string());
         program.arg("--auth").arg("--data").arg(data).arg("--nats-server").arg(&bench.nats_server);
         let started = Instant::now();
-        let mut server = Server::spawn(program, directory.join("millrace.log"))?;
-        while !http_client::is_ready(address).await {
-            if let Some(status) = server.has_ended()? {
-                bail!(server.failed(&format!("millrace ended ({status}) before it was ready")));
-            }
-            if started.elapsed() > within {
-                bail!(server.failed(&format!("millrace was not ready within {} s", within.as_secs())));
-            }
-            sleep(LOOK_EVERY).await;
-        }
+        let is_ready = async || http_client::is_ready(address).await;
+        let server = Server::start(program, directory.join("millrace.log"), within, is_ready).await?;
         Ok(Millrace { server, address, ready_after: started.elapsed() })
     }
 
@@ -189,17 +198,8 @@ impl Peer {
         std::fs::write(&file, configuration(address, directory, sync))?;
         let mut program = Command::new(&bench.nats_server);
         program.arg("-c").arg(&file).env("GOMEMLIMIT", (1_u64 << 30).to_string());
-        let mut server = Server::spawn(program, directory.join("nats-server.log"))?;
-        let started = Instant::now();
-        while !serves(address).await {
-            if let Some(status) = server.has_ended()? {
-                bail!(server.failed(&format!("nats-server ended ({status}) before it served")));
-            }
-            if started.elapsed() > WITHIN {
-                bail!(server.failed(&format!("nats-server did not serve within {} s", WITHIN.as_secs())));
-            }
-            sleep(LOOK_EVERY).await;
-        }
+        let is_ready = async || serves(address).await;
+        let server = Server::start(program, directory.join("nats-server.log"), WITHIN, is_ready).await?;
         Ok(Peer { server, url: format!("nats://{address}") })
     }
 

@@ -11,7 +11,7 @@ mod pods;
 mod program;
 
 pub use cluster::{Cluster, IMAGE, SHELL_IMAGE};
-pub use millrace::{Endpoint, OPERATOR_NAMESPACE};
+pub use millrace::{Endpoint, OPERATOR_NAMESPACE, SMALL_BROKER};
 pub use namespace::{Namespace, in_namespace};
 pub use pods::{is_ready, why_not_started};
 pub use program::{Program, output};

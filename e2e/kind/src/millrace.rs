@@ -14,6 +14,16 @@ use crate::{Cluster, IMAGE, Namespace, Program, output};
 /// Where the operator runs.
 pub const OPERATOR_NAMESPACE: &str = "millrace-system";
 
+/// A Broker called `default`, of one log server and one broker.
+pub const SMALL_BROKER: &str = "
+apiVersion: millrace.dev/v1alpha1
+kind: Broker
+metadata: {name: default}
+spec:
+  log: {servers: 1, replicas: 1, storage: {size: 4Gi}}
+  replicas: 1
+";
+
 impl Cluster {
     /// Installs Millrace with Helm, or upgrades it, once in a run.
     pub async fn install(&self) -> Result<()> {

@@ -81,6 +81,12 @@ impl Namespace {
         Ok(())
     }
 
+    /// Waits as people do, by `kubectl wait`, until an object such as `stream/orders` is ready.
+    pub async fn await_ready(&self, what: &str, within: Duration) -> Result<()> {
+        let timeout = format!("--timeout={}s", within.as_secs());
+        output(self.kubectl(&["wait", "--for=condition=Ready", what, &timeout]), "").await.map(drop)
+    }
+
     /// Awaiting no longer fails when a pod can't start: for tests of just that.
     pub fn expect_broken_pods(&self) {
         self.broken_pods_expected.store(true, Ordering::Relaxed);

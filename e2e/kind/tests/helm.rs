@@ -39,7 +39,7 @@ fn is_condition(broker: &Broker, kind: Kind, says: &str) -> bool {
 
 async fn all_ready(namespace: &Namespace) -> Result<()> {
     for what in ["broker/default", "stream/orders"] {
-        output(namespace.kubectl(&["wait", "--for=condition=Ready", what, "--timeout=240s"]), "").await?;
+        namespace.await_ready(what, PATIENCE).await?;
     }
     Ok(())
 }

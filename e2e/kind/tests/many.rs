@@ -100,8 +100,7 @@ async fn a_thousand_streams_are_ready_and_ask_for_nothing_at_rest() -> Result<()
     in_namespace("many", async |namespace| {
         namespace.cluster.install().await?;
         namespace.apply(BROKER).await?;
-        let ready = ["wait", "--for=condition=Ready", "broker/default", "--timeout=240s"];
-        output(namespace.kubectl(&ready), "").await?;
+        namespace.await_ready("broker/default", Duration::from_secs(240)).await?;
         let memory_before = operator_memory(namespace).await?;
         let before = requests(namespace).await?;
         let began = Instant::now();

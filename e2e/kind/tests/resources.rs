@@ -8,20 +8,11 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use millrace_crds::condition::{Kind, find};
 use millrace_crds::{Broker, Stream};
-use millrace_e2e::{Namespace, in_namespace, output};
+use millrace_e2e::{Namespace, SMALL_BROKER, in_namespace, output};
 use serde_json::json;
 
 /// How long anything may take before a test gives up. Nothing waits for it when all is well.
 const PATIENCE: Duration = Duration::from_secs(240);
-
-const BROKER: &str = "
-apiVersion: millrace.dev/v1alpha1
-kind: Broker
-metadata: {name: default}
-spec:
-  log: {servers: 1, replicas: 1, storage: {size: 4Gi}}
-  replicas: 1
-";
 
 fn stream(policy: &str) -> String {
     format!(
@@ -37,13 +28,10 @@ spec:
     )
 }
 
-async fn ready(namespace: &Namespace, what: &str) -> Result<()> {
-    let wait = namespace.kubectl(&["wait", "--for=condition=Ready", what, "--timeout=240s"]);
-    output(wait, "").await.map(|_| ())
-}
-
 async fn gone(namespace: &Namespace, what: &str) -> Result<()> {
-    output(namespace.kubectl(&["delete", what, "--timeout=120s"]), "").await.map(|_| ())
+    // With all that it owns: a StatefulSet that outlives its Broker makes its volumes again.
+    let delete = ["delete", what, "--cascade=foreground", "--timeout=120s"];
+    output(namespace.kubectl(&delete), "").await.map(|_| ())
 }
 
 fn reason(stream: &Stream) -> Option<&str> {
@@ -60,10 +48,10 @@ async fn was_told(namespace: &Namespace, reason: &str) -> Result<bool> {
 async fn records_outlive_their_stream_unless_it_takes_them_along() -> Result<()> {
     in_namespace("retain", async |namespace| {
         namespace.cluster.install().await?;
-        namespace.apply(BROKER).await?;
+        namespace.apply(SMALL_BROKER).await?;
         namespace.apply(&stream("Retain")).await?;
-        ready(namespace, "broker/default").await?;
-        ready(namespace, "stream/orders").await?;
+        namespace.await_ready("broker/default", PATIENCE).await?;
+        namespace.await_ready("stream/orders", PATIENCE).await?;
         let endpoint = namespace.endpoint("default").await?;
         let stored = namespace.client(&endpoint, &["put", "orders", "1000"]).await?;
         assert_eq!(stored["stored"], 1000);
@@ -73,13 +61,13 @@ async fn records_outlive_their_stream_unless_it_takes_them_along() -> Result<()>
         gone(namespace, "stream/orders").await?;
         assert_eq!(namespace.client(&endpoint, &["describe", "orders"]).await?["status"], "ABSENT");
         namespace.apply(&stream("Delete")).await?;
-        ready(namespace, "stream/orders").await?;
+        namespace.await_ready("stream/orders", PATIENCE).await?;
         assert_eq!(namespace.client(&endpoint, &["read", "orders"]).await?, before);
         assert!(was_told(namespace, "DataFound").await?);
 
         gone(namespace, "stream/orders").await?;
         namespace.apply(&stream("Retain")).await?;
-        ready(namespace, "stream/orders").await?;
+        namespace.await_ready("stream/orders", PATIENCE).await?;
         assert_eq!(namespace.client(&endpoint, &["read", "orders"]).await?, json!([]));
         Ok(())
     })
@@ -90,8 +78,8 @@ async fn records_outlive_their_stream_unless_it_takes_them_along() -> Result<()>
 async fn control_calls_of_the_api_change_resources() -> Result<()> {
     in_namespace("control", async |namespace| {
         namespace.cluster.install().await?;
-        namespace.apply(BROKER).await?;
-        ready(namespace, "broker/default").await?;
+        namespace.apply(SMALL_BROKER).await?;
+        namespace.await_ready("broker/default", PATIENCE).await?;
         let endpoint = namespace.endpoint("default").await?;
         let created = namespace.client(&endpoint, &["create", "Clicks_v1", "2"]).await?;
         assert_eq!(created, json!({"status": "ACTIVE", "shards": 2, "hours": 24}));
@@ -129,7 +117,7 @@ async fn what_is_missing_is_named_and_made_good_by_itself() -> Result<()> {
         namespace.cluster.install().await?;
         namespace.apply(&stream("Retain")).await?;
         namespace.await_that::<Stream>("orders", PATIENCE, |it| reason(it) == Some("BrokerNotFound")).await?;
-        let no_class = BROKER.replace("size: 4Gi", "size: 4Gi, storageClassName: nowhere");
+        let no_class = SMALL_BROKER.replace("size: 4Gi", "size: 4Gi, storageClassName: nowhere");
         namespace.expect_broken_pods();
         namespace.apply(&no_class).await?;
         let is_stalled = |broker: &Broker| {
@@ -140,15 +128,15 @@ async fn what_is_missing_is_named_and_made_good_by_itself() -> Result<()> {
 
         gone(namespace, "broker/default").await?;
         output(namespace.kubectl(&["delete", "pvc", "--all", "--timeout=120s"]), "").await?;
-        namespace.apply(BROKER).await?;
-        ready(namespace, "stream/orders").await?;
+        namespace.apply(SMALL_BROKER).await?;
+        namespace.await_ready("stream/orders", PATIENCE).await?;
         let second = stream("Retain")
             .replace("name: orders", "name: second")
             .replace("spec:", "spec:\n  streamName: orders");
         namespace.apply(&second).await?;
         namespace.await_that::<Stream>("second", PATIENCE, |it| reason(it) == Some("NameTaken")).await?;
         gone(namespace, "stream/orders").await?;
-        ready(namespace, "stream/second").await?;
+        namespace.await_ready("stream/second", PATIENCE).await?;
         Ok(())
     })
     .await
@@ -187,11 +175,11 @@ async fn a_full_volume_is_named_and_serves_again_once_there_is_room() -> Result<
             .apply(&SMALL_VOLUME.replace("NAME", name).replace("PATH", &path).replace("NODE", &node))
             .await?;
         namespace
-            .apply(&BROKER.replace("size: 4Gi", &format!("size: 4Gi, storageClassName: {name}")))
+            .apply(&SMALL_BROKER.replace("size: 4Gi", &format!("size: 4Gi, storageClassName: {name}")))
             .await?;
         namespace.apply(&stream("Delete")).await?;
-        ready(namespace, "broker/default").await?;
-        ready(namespace, "stream/orders").await?;
+        namespace.await_ready("broker/default", PATIENCE).await?;
+        namespace.await_ready("stream/orders", PATIENCE).await?;
         let endpoint = namespace.endpoint("default").await?;
         assert_eq!(namespace.client(&endpoint, &["put", "orders", "100"]).await?["stored"], 100);
 
@@ -204,7 +192,7 @@ async fn a_full_volume_is_named_and_serves_again_once_there_is_room() -> Result<
         namespace.await_that::<Broker>("default", PATIENCE, is_full).await?;
 
         on_node(&format!("rm {path}/other")).await?;
-        ready(namespace, "broker/default").await?;
+        namespace.await_ready("broker/default", PATIENCE).await?;
         let endpoint = namespace.endpoint("default").await?;
         assert_eq!(namespace.client(&endpoint, &["put", "orders", "100"]).await?["stored"], 100);
         let found = namespace.client(&endpoint, &["read", "orders"]).await?;

@@ -1,19 +1,16 @@
 //! `kubectl millrace`, as a person at work has it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use millrace_e2e::{Namespace, Program, in_namespace, output};
+use millrace_e2e::{Namespace, Program, SMALL_BROKER, in_namespace, output};
 use serde_json::Value;
 
-const RESOURCES: &str = "
-apiVersion: millrace.dev/v1alpha1
-kind: Broker
-metadata: {name: default}
-spec:
-  log: {servers: 1, replicas: 1, storage: {size: 4Gi}}
-  replicas: 1
----
+/// How long anything may take before the test gives up. Nothing waits for it when all is well.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+const STREAM: &str = "
 apiVersion: millrace.dev/v1alpha1
 kind: Stream
 metadata: {name: orders}
@@ -50,12 +47,12 @@ async fn people_put_read_split_and_merge_by_kubectl_millrace() -> Result<()> {
         std::os::unix::fs::symlink(binary, directory.path().join("kubectl-millrace"))?;
         let plugin = Plugin { namespace, directory: directory.path() };
         namespace.cluster.install().await?;
-        namespace.apply(RESOURCES).await?;
+        namespace.apply(&format!("{SMALL_BROKER}---{STREAM}")).await?;
         // Not ready as yet: 2, so that scripts can tell.
         let status = plugin.command(&["status"]).output().await?;
         assert_eq!(status.status.code(), Some(2), "{}", String::from_utf8_lossy(&status.stdout));
         for what in ["broker/default", "stream/orders"] {
-            output(namespace.kubectl(&["wait", "--for=condition=Ready", what, "--timeout=240s"]), "").await?;
+            namespace.await_ready(what, PATIENCE).await?;
         }
         let told = plugin.run(&["status"]).await?;
         assert!(told.contains("1/1") && told.contains("orders") && told.contains("Ready"), "{told}");

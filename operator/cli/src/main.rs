@@ -117,8 +117,9 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 /// Logs go to standard error: as JSON from a container, as lines for a person. `MILLRACE_LOG` chooses what is
 /// logged, in the form of `RUST_LOG`.
 fn log(container: bool) {
-    // What the API server refuses is told by whoever asked, with what was being done.
-    let default = if container { "info,kube_client::client::builder=off" } else { "warn" };
+    // What the API server refuses is told by whoever asked, with what was being done, and what becomes of connections
+    // to NATS by whoever made them.
+    let default = if container { "info,kube_client::client::builder=off,async_nats=warn" } else { "warn" };
     let filter = EnvFilter::try_from_env("MILLRACE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if container { logs.json().with_current_span(false).init() } else { logs.init() }

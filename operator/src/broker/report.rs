@@ -228,7 +228,8 @@ fn missing_class(claim: &PersistentVolumeClaim, classes: &[StorageClass]) -> Opt
         Some(class) if names.iter().any(|name| name == class) => None,
         Some(class) => Some(format!(
             "Volume {claim} waits for storage class {class}, which does not exist; {there_are}: create it, or \
-             delete this Broker and make it again with another spec.log.storage.storageClassName."
+             delete this Broker with --cascade=foreground, then pvc/{claim}, which stays, and make the Broker again \
+             with another spec.log.storage.storageClassName."
         )),
         None if classes
             .iter()

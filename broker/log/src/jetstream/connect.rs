@@ -1,9 +1,11 @@
 //! Making the connection.
 
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_nats::{ConnectOptions, ServerAddr};
 use millrace_tls::Tls;
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{JetStream, Settings};
@@ -17,6 +19,13 @@ const PING_INTERVAL: Duration = Duration::from_secs(2);
 const SUBSCRIPTION_CAPACITY: usize = 1 << 17;
 /// How many messages wait to be written. They hold packs of up to 12 MiB.
 const CLIENT_CAPACITY: usize = 256;
+
+/// How often a failure is told that stays the same.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
+
+/// Held for as long as somebody uses a connection.
+#[derive(Clone, Debug, Default)]
+pub(super) struct InUse(Arc<()>);
 
 /// How to find and reach the servers.
 #[derive(Clone, Debug)]
@@ -96,8 +105,9 @@ impl JetStream {
         let addresses = addresses(urls)?;
         let urls = urls.join(", ");
         let deadline = Instant::now() + connect.deadline;
+        let used = InUse::default();
         let client = loop {
-            let options = options(&connect);
+            let options = options(&connect, &used);
             let reason = match timeout_at(deadline, options.connect(addresses.as_slice())).await {
                 Ok(Ok(client)) => break client,
                 Ok(Err(error)) => error.to_string(),
@@ -112,7 +122,7 @@ impl JetStream {
         if ServerVersion::parse(&found).is_none_or(|version| version < MIN_VERSION) {
             return Err(ConnectError::TooOld { urls, found });
         }
-        let jetstream = JetStream::new(client, settings).await?;
+        let jetstream = JetStream::used(client, settings, used).await?;
         while let Err(error) = jetstream.ready().await {
             if Instant::now() + MAX_RECONNECT_DELAY >= deadline {
                 let reason = error.to_string();
@@ -133,7 +143,7 @@ fn addresses(urls: &[String]) -> Result<Vec<ServerAddr>, ConnectError> {
     urls.iter().map(parse).collect()
 }
 
-fn options(connect: &ConnectSettings) -> ConnectOptions {
+fn options(connect: &ConnectSettings, used: &InUse) -> ConnectOptions {
     let options = match &connect.tls {
         // Servers tell of each other by bare addresses, for which no certificate is good.
         Some(tls) => ConnectOptions::new()
@@ -142,21 +152,61 @@ fn options(connect: &ConnectSettings) -> ConnectOptions {
             .ignore_discovered_servers(),
         None => ConnectOptions::new(),
     };
+    let user = Arc::downgrade(&used.0);
+    let repeats = Arc::new(Mutex::new(Repeats::default()));
     options
         .name(&connect.name)
         .max_reconnects(None)
-        .reconnect_delay_callback(reconnect_delay)
+        .reconnect_delay_callback(move |attempts| {
+            end_if_unused(&user);
+            reconnect_delay(attempts)
+        })
         .connection_timeout(Duration::from_secs(2))
         .ping_interval(PING_INTERVAL)
         .subscription_capacity(SUBSCRIPTION_CAPACITY)
         .client_capacity(CLIENT_CAPACITY)
-        .event_callback(|event| async move {
-            use async_nats::Event;
-            match event {
-                Event::Connected | Event::LameDuckMode | Event::Closed => tracing::info!(%event, "NATS"),
-                event => tracing::warn!(%event, "NATS"),
-            }
+        .event_callback(move |event| {
+            tell(&event, &mut repeats.lock());
+            std::future::ready(())
         })
+}
+
+/// Ends the client's task where nobody is left to use the connection. async-nats looks for that only while it is
+/// connected: without this, a client whose server is gone for good tries without end. The callback is all that it asks
+/// between two attempts, and unwinding is all that stops it there; the hook that prints panics is not run.
+fn end_if_unused(user: &Weak<()>) {
+    if user.strong_count() == 0 {
+        std::panic::resume_unwind(Box::new("nobody uses this connection"));
+    }
+}
+
+/// The failure that was told last.
+#[derive(Default)]
+struct Repeats(Option<(String, Instant)>);
+
+impl Repeats {
+    /// Whether this is new, or was told a while ago.
+    fn is_news(&mut self, failure: &str, now: Instant) -> bool {
+        let is_known = |(told, at): &(String, Instant)| told == failure && now - *at < TELL_AGAIN;
+        let is_news = !self.0.as_ref().is_some_and(is_known);
+        if is_news {
+            self.0 = Some((failure.to_owned(), now));
+        }
+        is_news
+    }
+}
+
+fn tell(event: &async_nats::Event, repeats: &mut Repeats) {
+    use async_nats::Event;
+    match event {
+        Event::Connected => {
+            *repeats = Repeats::default();
+            tracing::info!(%event, "NATS");
+        }
+        Event::LameDuckMode | Event::Closed => tracing::info!(%event, "NATS"),
+        event if repeats.is_news(&event.to_string(), Instant::now()) => tracing::warn!(%event, "NATS"),
+        _ => {}
+    }
 }
 
 /// At once, then 10 ms, 20 ms, … 250 ms.
@@ -176,6 +226,15 @@ mod tests {
         let delays: Vec<u128> = (1..9).map(|n| reconnect_delay(n).as_millis()).collect();
         assert_eq!(delays, [0, 10, 20, 40, 80, 160, 250, 250]);
         assert_eq!(reconnect_delay(usize::MAX), MAX_RECONNECT_DELAY);
+    }
+
+    #[test]
+    fn a_failure_that_stays_the_same_is_told_once_a_minute() {
+        let (mut repeats, start) = (Repeats::default(), Instant::now());
+        let mut at = |failure, seconds| repeats.is_news(failure, start + Duration::from_secs(seconds));
+        let told = [at("disconnected", 0), at("DNS error", 0), at("DNS error", 59), at("DNS error", 60)];
+        assert_eq!(told, [true, true, false, true]);
+        assert!(at("IO error", 61));
     }
 
     #[test]

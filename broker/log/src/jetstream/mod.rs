@@ -24,6 +24,7 @@ use std::time::Duration;
 use async_nats::Client;
 use tokio::sync::Semaphore;
 
+use connect::InUse;
 pub use connect::{ConnectError, ConnectSettings};
 pub use heartbeats::JetStreamHeartbeats;
 use inbox::Inbox;
@@ -70,18 +71,25 @@ struct Inner {
     read_kib: Semaphore,
     /// One permit for each message that a read may bring: the subscription's channel holds so many.
     read_messages: Semaphore,
+    _used: InUse,
 }
 
 impl JetStream {
     /// On a client that exists, which needs room for 65,536 messages in a subscription (async-nats' default).
     /// See [`JetStream::connect`] for one with the right options.
     pub async fn new(client: Client, settings: Settings) -> Result<JetStream, ConnectError> {
+        JetStream::used(client, settings, InUse::default()).await
+    }
+
+    async fn used(client: Client, settings: Settings, used: InUse) -> Result<JetStream, ConnectError> {
         let inbox = Inbox::new(&client)
             .await
             .map_err(|error| ConnectError::Subscribe { reason: error.to_string() })?;
         let read_kib = Semaphore::new((settings.read_bytes_in_flight as usize).div_ceil(1024).max(1));
         let read_messages = Semaphore::new(read::MESSAGES_IN_FLIGHT);
-        Ok(JetStream { inner: Arc::new(Inner { client, settings, inbox, read_kib, read_messages }) })
+        Ok(JetStream {
+            inner: Arc::new(Inner { client, settings, inbox, read_kib, read_messages, _used: used }),
+        })
     }
 
     /// The log of shards.

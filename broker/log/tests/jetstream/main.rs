@@ -2,6 +2,7 @@
 
 mod appends;
 mod cluster;
+mod connections;
 mod full;
 mod kv;
 mod nats_server;

@@ -15,6 +15,7 @@ use millrace_core::{
 use millrace_log::{Heartbeats, Kv, Log, ShardAddress};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, watch};
+use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
@@ -248,6 +249,8 @@ struct Inner {
     closed: Mutex<ClosedShards>,
     news_turns: Semaphore,
     tasks: std::sync::Weak<Tasks>,
+    /// The owners among them, those that were let go included.
+    owners: TaskTracker,
 }
 
 /// Entries of closed shards that were read before. They never change.
@@ -283,7 +286,11 @@ impl Inner {
         let address = ShardAddress { data: data.clone(), lane, shard };
         let (owned, task) = OwnedShard::start(self.context.clone(), address);
         if let Some(tasks) = self.tasks.upgrade() {
-            tasks.spawn(task);
+            tasks.spawn(self.owners.track_future(task));
+        }
+        // It came too late for [`Broker::stop`] to let go of it.
+        if self.members.is_leaving() {
+            owned.release();
         }
         all.insert(key, owned.clone());
         owned
@@ -354,6 +361,7 @@ impl Broker {
             closed: Mutex::default(),
             news_turns: Semaphore::new(NEWS_ASKED_AT_ONCE),
             tasks: Arc::downgrade(&tasks),
+            owners: TaskTracker::new(),
         });
         let broker = Broker { inner: inner.clone(), tasks, token_key };
         figures::register(&inner);
@@ -401,20 +409,15 @@ impl Broker {
 
     /// Stops: tells the others first, finishes what is in flight, and hands the shards over.
     pub async fn stop(&self) {
-        // Taken before it is known that the broker leaves: from then on its own task lets go of shards too, and
-        // those would be cut off in what they do.
-        let mut owned: Vec<_> = self.inner.owned.read().values().cloned().collect();
         self.inner.members.leave();
         let key = millrace_core::keys::broker(self.id());
         if let Err(error) = self.inner.heartbeats.stop(&key).await {
             tracing::info!(%error, "the others will miss this broker's beats instead of being told");
         }
-        owned.extend(std::mem::take(&mut *self.inner.owned.write()).into_values());
-        for shard in &owned {
-            shard.release();
-        }
-        let gone = futures::future::join_all(owned.iter().map(|shard| shard.gone()));
-        let _ = tokio::time::timeout(self.inner.context.settings.settle_for, gone).await;
+        // Whoever let go of a shard, and when: its owner is waited for until it has ended, else it would be cut off.
+        self.inner.release_all();
+        self.inner.owners.close();
+        let _ = tokio::time::timeout(self.inner.context.settings.settle_for, self.inner.owners.wait()).await;
         self.tasks.abort();
     }
 

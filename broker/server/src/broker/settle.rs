@@ -168,10 +168,7 @@ impl Owner {
                 Err(AppendError::Full(_)) if !afloat => return Err(Stop::Full),
                 Err(AppendError::Full(why)) => return Err(self.lost(Stop::Unavailable(why))),
                 Err(AppendError::WrongSequence) => true,
-                Err(AppendError::Unknown(_)) => {
-                    afloat = true;
-                    false
-                }
+                Err(AppendError::Unknown(_)) => false,
             };
             *doubted = true;
             // Never append elsewhere, and never with another condition, before this is known: what stands
@@ -206,7 +203,8 @@ impl Owner {
                     return Ok(self.stored(message.sequence, held, pack, arrival_ms, closes).await);
                 }
                 other => {
-                    let forgotten = afloat && self.is_forgotten(held.last).await;
+                    // After a refusal too: it may be a deposed leader's, while the true one stored this very attempt.
+                    let forgotten = self.is_forgotten(held.last).await;
                     let stop = match other {
                         Verdict::Ended => self.end(message.sequence, found.first_arrival_ms, None).await,
                         _ => self.lost(Stop::NotOwner),

@@ -111,7 +111,7 @@ async fn shards_follow_the_load_and_nothing_is_lost_while_pods_and_a_node_go() -
         namespace.cluster.install().await?;
         namespace.apply(&resources()).await?;
         for what in ["broker/default", "stream/orders"] {
-            output(namespace.kubectl(&["wait", "--for=condition=Ready", what, "--timeout=300s"]), "").await?;
+            namespace.await_ready(what, PATIENCE).await?;
         }
         // Pods that a node is taken from wait; some begin while the log is away.
         namespace.expect_broken_pods();
