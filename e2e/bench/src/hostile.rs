@@ -1,5 +1,5 @@
-//! `hostile`: a good client's waits, alone and among a thousand that drip their requests and a hundred whose bodies are
-//! too long.
+//! `hostile`: a good client's waits and the broker's memory, alone and among a thousand that drip their requests and a
+//! hundred whose bodies are too long.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use tokio::time::{interval, sleep};
 use crate::bench::Bench;
 use crate::load;
 use crate::options::Measurement;
+use crate::proc_fs::resident_bytes;
 use crate::put_record::Load;
 use crate::report::{Side, Unit};
 use crate::server::{Millrace, provisioned};
@@ -36,12 +37,15 @@ pub(crate) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
             let (stream, seconds) = ("bench".into(), seconds as f64);
             load::Load::PutRecord(Load { address, stream, connections: 1, seconds })
         };
+        let resident_mib = || anyhow::Ok(resident_bytes(millrace.pid())? as f64 / f64::from(1 << 20));
         let alone = bench.load(OF, "alone", good(bench.seconds)).await?.get("p99_ms")?;
+        let resident_alone = resident_mib()?;
         // Dropped at the end, and their connections with them.
         let mut hostile = JoinSet::new();
         (0..SLOW).for_each(|_| drop(hostile.spawn(drip(address))));
         (0..OVERSIZED).for_each(|_| drop(hostile.spawn(flood(address))));
         let among = bench.load(OF, "among hostile clients", good(bench.seconds)).await?.get("p99_ms")?;
+        let resident_among = resident_mib()?;
         bench.report.add(OF, "PutRecord alone, p99", Side::Millrace, Unit::Milliseconds, alone);
         bench.report.add(
             OF,
@@ -51,6 +55,10 @@ pub(crate) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
             among,
         );
         bench.report.add(OF, "among hostile clients / alone", Side::Millrace, Unit::Times, among / alone);
+        for (name, mib) in [("alone", resident_alone), ("among hostile clients", resident_among)] {
+            let name = format!("resident memory of millrace, {name}");
+            bench.report.add(OF, &name, Side::Millrace, Unit::Mebibytes, mib);
+        }
     }
     Ok(())
 }
