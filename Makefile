@@ -139,6 +139,7 @@ lint: lint-hosts lint-deny ## Check form, lints, dependencies and generated file
 	cargo fmt --all --check
 	cargo fmt --manifest-path e2e/clients/rust/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --locked --manifest-path $(FUZZ)/Cargo.toml --target-dir $(TARGET) -- -D warnings
 	cargo test --locked -p millrace-crds --test definitions
 
 .PHONY: crds
