@@ -9,6 +9,7 @@ pub mod broker;
 pub mod context;
 pub mod declare;
 pub mod events;
+mod follow;
 pub mod lease;
 pub mod links;
 pub mod metrics;

@@ -14,7 +14,7 @@ use k8s_openapi::api::rbac::v1::RoleBinding;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt};
 use millrace_crds::condition::{Kind, find};
 use millrace_crds::{Broker, Stream};
@@ -30,6 +30,7 @@ use crate::apply::{FIELD_MANAGER, INSTANCE, MANAGED_BY};
 use crate::broker::Names;
 use crate::context::Context;
 use crate::events::{Tale, Teller};
+use crate::follow::{Gone, follow_brokers, forget};
 use crate::lease::Leadership;
 use crate::links::{Changed, Links, NatsLinks};
 use crate::metrics::Metrics;
@@ -122,9 +123,10 @@ async fn lead(client: Client, options: &Options, metrics: Metrics) -> anyhow::Re
     let (told, _) = broadcast::channel(CHANGES_KEPT);
     let mut tasks = JoinSet::new();
     for (scope, (streams, brokers)) in scopes.iter().zip(streams.into_iter().zip(brokers)) {
-        tasks.spawn(run_brokers(brokers, scope.clone(), context.clone(), told.subscribe()));
+        let gone = Gone::default();
+        tasks.spawn(run_brokers(brokers, scope.clone(), context.clone(), gone.clone(), told.subscribe()));
         tasks.spawn(run_streams(streams, scope.clone(), context.clone(), known.clone(), told.subscribe()));
-        tasks.spawn(follow_brokers(scope.api(&client), context.clone(), told.clone()));
+        tasks.spawn(follow_brokers(scope.api(&client), context.clone(), gone, told.clone()));
     }
     tasks.spawn(pass_on(changes, context, known, told));
     // None of them ends by itself.
@@ -229,41 +231,11 @@ async fn tell(broker: &Names, told: &Told, context: &Context, known: &Known) {
     context.teller.tell(&**stream, tale).await;
 }
 
-/// Watches for Brokers that come, change and go: Streams wait for them.
-async fn follow_brokers(api: Api<Broker>, context: Arc<Context>, told: broadcast::Sender<Changed>) {
-    let mut seen: HashMap<Names, (Option<String>, Option<i64>)> = HashMap::new();
-    let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
-    while let Some(event) = events.next().await {
-        let names = match event {
-            Ok(watcher::Event::Apply(broker) | watcher::Event::InitApply(broker)) => {
-                let names = Names::of(&broker);
-                let now = (broker.metadata.uid.clone(), broker.metadata.generation);
-                if seen.insert(names.clone(), now.clone()) == Some(now) {
-                    continue;
-                }
-                names
-            }
-            Ok(watcher::Event::Delete(broker)) => {
-                let names = Names::of(&broker);
-                seen.remove(&names);
-                context.links.forget(&names);
-                context.metrics.forget(&names);
-                names
-            }
-            Ok(_) => continue,
-            Err(error) => {
-                tracing::warn!(%error, "Brokers can't be watched");
-                continue;
-            }
-        };
-        let _ = told.send(Changed::Broker(names));
-    }
-}
-
 async fn run_brokers(
     controller: Controller<Broker>,
     scope: Scope,
     context: Arc<Context>,
+    gone: Gone,
     told: broadcast::Receiver<Changed>,
 ) {
     let client = context.client.clone();
@@ -292,9 +264,16 @@ async fn run_brokers(
         .watches(scope.api::<PersistentVolumeClaim>(&client), ours(), of_claim)
         .reconcile_on(linked)
         .run(
-            |broker, rounds: Arc<Rounds>| async move {
-                let round = broker::reconcile(broker.clone(), rounds.context.clone());
-                rounds.time(&*broker, round).await
+            move |broker, rounds: Arc<Rounds>| {
+                let gone = gone.clone();
+                async move {
+                    let round = broker::reconcile(broker.clone(), rounds.context.clone());
+                    let result = rounds.time(&*broker, round).await;
+                    if gone.has(broker.metadata.uid.as_deref().unwrap_or_default()) {
+                        forget(&Names::of(&broker), &rounds.context);
+                    }
+                    result
+                }
             },
             |broker, error, rounds| rounds.pause(&*broker, error),
             Arc::new(rounds),

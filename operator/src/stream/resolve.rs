@@ -49,7 +49,7 @@ pub struct Stored {
 /// When the API server or the log does not answer.
 pub async fn resolve(stream: &Stream, context: &Context) -> Result<Found, Error> {
     let namespace = stream.namespace().unwrap_or_default();
-    let rival = rival(stream, &(context.streams)(&namespace));
+    let rival = rival(stream, context).await?;
     let brokers: Api<Broker> = Api::namespaced(context.client.clone(), &namespace);
     let name = &stream.spec.broker_ref.name;
     let broker =
@@ -91,9 +91,27 @@ pub async fn stored(link: &Link, namespace: &str, name: &str) -> Result<Option<S
     Ok(Some(Stored { entry, revision: found.revision, map, failure, usage }))
 }
 
-/// The Stream that has this one's name, if another has: the one that was made first, or is first by its own name.
-/// One that is being deleted has it until it is gone.
-fn rival(stream: &Stream, others: &[Arc<Stream>]) -> Option<String> {
+/// The Stream that has this one's name, if another has. A watch may tell of one that is gone, and another watch has
+/// woken us because it is gone: nothing would wake us again, so the API server is asked.
+async fn rival(stream: &Stream, context: &Context) -> Result<Option<String>, Error> {
+    let namespace = stream.namespace().unwrap_or_default();
+    let streams: Api<Stream> = Api::namespaced(context.client.clone(), &namespace);
+    let mut others = (context.streams)(&namespace);
+    while let Some(first) = first_of_name(stream, &others) {
+        let (name, uid) = (first.name_any(), first.uid());
+        let found = streams.get_opt(&name).await;
+        let found = found.map_err(|source| Error::kube("looking at the Stream of the same name", source))?;
+        if found.is_some_and(|found| found.uid() == uid) {
+            return Ok(Some(name));
+        }
+        others.retain(|other| other.uid() != uid);
+    }
+    Ok(None)
+}
+
+/// Of the Streams that have this one's name that which has it before this one: which was made first, or is first by
+/// its own name. One that is being deleted has it until it is gone.
+fn first_of_name(stream: &Stream, others: &[Arc<Stream>]) -> Option<Arc<Stream>> {
     let age = |stream: &Stream| {
         let made = stream.metadata.creation_timestamp.as_ref().map(|time| time.0);
         (made, stream.name_any())
@@ -102,7 +120,7 @@ fn rival(stream: &Stream, others: &[Arc<Stream>]) -> Option<String> {
         other.metadata.uid != stream.metadata.uid && other.stream_name() == stream.stream_name()
     };
     let first = others.iter().filter(same).min_by_key(|other| age(other))?;
-    (age(first) < age(stream)).then(|| first.name_any())
+    (age(first) < age(stream)).then(|| first.clone())
 }
 
 #[cfg(test)]
@@ -119,18 +137,22 @@ mod tests {
         Arc::new(stream)
     }
 
+    fn holder(stream: &Stream, all: &[Arc<Stream>]) -> Option<String> {
+        first_of_name(stream, all).map(|first| first.name_any())
+    }
+
     #[test]
     fn the_stream_that_was_made_first_has_the_name() {
         let all = [stream("a", "orders", 2), stream("b", "orders", 1), stream("c", "other", 0)];
-        assert_eq!(rival(&all[0], &all), Some("b".to_owned()));
-        assert_eq!(rival(&all[1], &all), None);
-        assert_eq!(rival(&all[2], &all), None);
+        assert_eq!(holder(&all[0], &all).as_deref(), Some("b"));
+        assert_eq!(holder(&all[1], &all), None);
+        assert_eq!(holder(&all[2], &all), None);
     }
 
     #[test]
     fn of_two_that_were_made_at_once_exactly_one_has_the_name() {
         let all = [stream("a", "orders", 1), stream("b", "orders", 1)];
-        assert_eq!(rival(&all[0], &all), None);
-        assert_eq!(rival(&all[1], &all), Some("a".to_owned()));
+        assert_eq!(holder(&all[0], &all), None);
+        assert_eq!(holder(&all[1], &all).as_deref(), Some("a"));
     }
 }

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kube::Client;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind, Status};
+use kube::{Client, ResourceExt};
 use millrace_core::{DataId, ShardMap, StreamEntry, StreamState, keys};
 use millrace_crds::{Broker, Stream};
 use millrace_fake_kube::FakeKube;
@@ -146,6 +146,8 @@ pub(crate) struct World {
     clock: Arc<TestClock>,
     operator: Arc<Context>,
     known: Arc<Mutex<Vec<Arc<Stream>>>>,
+    /// The Streams that there were in the round before.
+    listed: Vec<Arc<Stream>>,
     /// What may never change once it is there: root access keys by name, data ids of streams that are retained.
     first_seen: BTreeMap<String, String>,
 }
@@ -157,7 +159,7 @@ impl World {
         let clock = Arc::new(TestClock(AtomicU64::new(1)));
         let known = Arc::new(Mutex::new(Vec::new()));
         let operator = operator(&kube, &logs, &clock, &known);
-        World { kube, logs, clock, operator, known, first_seen: BTreeMap::new() }
+        World { kube, logs, clock, operator, known, listed: Vec::new(), first_seen: BTreeMap::new() }
     }
 
     /// An operator that died is started anew, with nothing but what it finds.
@@ -211,7 +213,13 @@ impl World {
         self.revive();
         let context = self.operator.clone();
         let Ok(streams) = list::<Stream>(&context.client).await else { return false };
-        *self.known.lock() = streams.clone();
+        // What one watch tells may be older than what another one does: those that have just gone are still in it.
+        let mut known = streams.clone();
+        let just_gone = std::mem::replace(&mut self.listed, streams.clone());
+        known.extend(
+            just_gone.into_iter().filter(|gone| streams.iter().all(|stream| stream.uid() != gone.uid())),
+        );
+        *self.known.lock() = known;
         let Ok(brokers) = list::<Broker>(&context.client).await else { return false };
         let mut went_well = true;
         // What a watch of Brokers would tell.

@@ -120,7 +120,6 @@ fn values_reach_the_operator_as_its_options() {
         "MILLRACE_CLUSTER_DOMAIN=cluster.local",
         "MILLRACE_REGION=us-east-1",
         "MILLRACE_ROTATE_CERTIFICATES_HOURS=720",
-        "MILLRACE_LOG=info,kube_client::client::builder=off",
     ];
     assert_eq!(environment(&render(&[])), plain);
     let changed = environment(&render(&[
@@ -133,6 +132,7 @@ fn values_reach_the_operator_as_its_options() {
         "watchNamespaces={a,b}",
         "metrics.enabled=true",
         "clusterDomain=cluster.example",
+        "logFilter=debug",
     ]));
     for variable in [
         "MILLRACE_IMAGE=registry.example/millrace:v7",
@@ -143,6 +143,7 @@ fn values_reach_the_operator_as_its_options() {
         "MILLRACE_WATCH_NAMESPACES=a,b",
         "MILLRACE_METRICS=true",
         "MILLRACE_CLUSTER_DOMAIN=cluster.example",
+        "MILLRACE_LOG=debug",
     ] {
         assert!(changed.iter().any(|there| there == variable), "{variable} is not in {changed:?}");
     }

@@ -28,7 +28,7 @@ fn a_wrong_value_is_refused_with_a_message_that_names_its_key() {
         ("watchNamespaces={Shop}", "/watchNamespaces/0"),
         ("watchNamespaces={shop,shop}", "/watchNamespaces"),
         ("clusterDomain=cluster.local.", "/clusterDomain"),
-        ("logFilter=", "/logFilter"),
+        ("logFilter=7", "/logFilter"),
         ("resources.request.cpu=1", "request"),
         ("tolerations=none", "/tolerations"),
         ("podLabels.team=7", "/podLabels/team"),
