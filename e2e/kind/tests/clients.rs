@@ -1,17 +1,13 @@
 //! The story of `e2e/clients`, told by SDKs to brokers on Kubernetes, where each stream becomes a resource.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
-use millrace_e2e::{Namespace, Program, in_namespace, output};
+use millrace_e2e::{Namespace, Program, SMALL_BROKER, in_namespace, output};
 use millrace_e2e_clients::{STORY, go, java};
 
-const BROKER: &str = "
-apiVersion: millrace.dev/v1alpha1
-kind: Broker
-metadata: {name: default}
-spec:
-  log: {servers: 1, replicas: 1, storage: {size: 4Gi}}
-  replicas: 1
-";
+/// How long the Broker may take to be ready. Nothing waits for it when all is well.
+const PATIENCE: Duration = Duration::from_secs(240);
 
 async fn tell(namespace: &Namespace, client: impl Into<Program>) -> Result<()> {
     let endpoint = namespace.endpoint("default").await?;
@@ -24,9 +20,8 @@ async fn tell(namespace: &Namespace, client: impl Into<Program>) -> Result<()> {
 async fn the_sdks_for_go_and_java_find_on_kubernetes_what_they_find_in_one_process() -> Result<()> {
     in_namespace("clients", async |namespace| {
         namespace.cluster.install().await?;
-        namespace.apply(BROKER).await?;
-        let ready = namespace.kubectl(&["wait", "--for=condition=Ready", "broker/default", "--timeout=240s"]);
-        output(ready, "").await?;
+        namespace.apply(SMALL_BROKER).await?;
+        namespace.await_ready("broker/default", PATIENCE).await?;
         tell(namespace, go("told-by-go")).await.context("Go")?;
         tell(namespace, java("told-by-java")).await.context("Java")
     })

@@ -61,6 +61,11 @@ fn cases() -> Vec<Case> {
             "annotations of millrace.dev/ are the operator's own",
         ),
         made("Broker", json!({"service": {"nodePort": 30999}}), "a ClusterIP Service has no port on nodes"),
+        made(
+            "Broker",
+            json!({"service": {"tls": {"secretName": "other/orders-tls"}}}),
+            "write the name of a Secret of this namespace",
+        ),
         changed(
             "Broker",
             idle(json!({"servers": 5})),

@@ -43,7 +43,7 @@ async fn change(call: &Call<'_>, body: &[u8], direction: Direction) -> Result<Ve
     checks.required("retentionPeriodHours", input.retention_period_hours);
     checks.stream(as_str(&input.stream_name), as_str(&input.stream_arn));
     checks.finish()?;
-    let stream = call.stream_with_data(as_str(&input.stream_name), as_str(&input.stream_arn))?;
+    let stream = call.active_stream(as_str(&input.stream_name), as_str(&input.stream_arn))?;
     let hours = input.retention_period_hours.unwrap_or_default();
     let wanted_s = wanted(hours, stream.entry.config.retention_s, direction, &stream.name)?;
     let change = |config: &mut StreamConfig| {

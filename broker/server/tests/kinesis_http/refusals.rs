@@ -330,6 +330,8 @@ async fn a_stream_is_listed_and_changed_only_once_it_is_active() {
         ("UntagResource", json!({"ResourceARN": arn, "TagKeys": ["a"]})),
         ("PutResourcePolicy", json!({"ResourceARN": arn, "Policy": "{\"Statement\":[]}"})),
         ("DeleteResourcePolicy", json!({"ResourceARN": arn})),
+        ("IncreaseStreamRetentionPeriod", json!({"StreamName": name, "RetentionPeriodHours": 48})),
+        ("DecreaseStreamRetentionPeriod", json!({"StreamName": name, "RetentionPeriodHours": 24})),
     ] {
         let answer = api.call(operation, input).await;
         assert_eq!(answer.error(), ("ResourceInUseException".into(), 400), "{operation}");

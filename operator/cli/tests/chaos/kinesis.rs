@@ -47,7 +47,11 @@ impl CallError {
             CallError::Lost(_) => true,
             CallError::Refused { name, .. } => matches!(
                 name.as_str(),
-                "InternalFailureException" | "ServiceUnavailable" | "ProvisionedThroughputExceededException"
+                // Of a record, and of a call.
+                "InternalFailure"
+                    | "InternalFailureException"
+                    | "ServiceUnavailable"
+                    | "ProvisionedThroughputExceededException"
             ),
         }
     }
