@@ -1,5 +1,6 @@
 //! Millrace on a cluster: installed by Helm, and used by clients from outside.
 
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
@@ -59,6 +60,8 @@ pub struct Endpoint {
     address: String,
     access_key: String,
     secret_key: String,
+    /// The certificate of the authority that is trusted, where TLS is spoken.
+    authority: Option<PathBuf>,
     /// What leads there, if it is not the nodes' port itself. It lasts as long as the pod that it leads to.
     _forward: Option<Forward>,
 }
@@ -67,6 +70,12 @@ pub struct Endpoint {
 type Forward = (Child, Lines<BufReader<ChildStdout>>);
 
 impl Endpoint {
+    /// The same over TLS, trusting the authority whose certificate lies in this file.
+    pub fn over_tls(self, authority: &Path) -> Endpoint {
+        let address = self.address.replacen("http://", "https://", 1);
+        Endpoint { address, authority: Some(authority.to_owned()), ..self }
+    }
+
     /// A program that finds this way in its environment.
     pub fn for_program(&self, program: impl Into<Program>) -> Program {
         let mut program = program.into();
@@ -75,6 +84,9 @@ impl Endpoint {
             .env("AWS_DEFAULT_REGION", "us-east-1")
             .env("AWS_ACCESS_KEY_ID", &self.access_key)
             .env("AWS_SECRET_ACCESS_KEY", &self.secret_key);
+        if let Some(authority) = &self.authority {
+            program.env("AWS_CA_BUNDLE", authority);
+        }
         program
     }
 }
@@ -119,6 +131,7 @@ impl Namespace {
             address: address.to_owned(),
             access_key: part("AWS_ACCESS_KEY_ID")?,
             secret_key: part("AWS_SECRET_ACCESS_KEY")?,
+            authority: None,
             _forward: forward,
         })
     }
