@@ -14,6 +14,7 @@ pub mod lease;
 pub mod links;
 pub mod metrics;
 mod orphans;
+mod rounds;
 pub mod run;
 pub mod seed;
 pub mod settings;

@@ -1,8 +1,6 @@
 //! The operator as a process.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use k8s_openapi::NamespaceResourceScope;
@@ -12,7 +10,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::controller::{Config, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt};
@@ -34,15 +32,12 @@ use crate::follow::{Gone, follow_brokers, forget};
 use crate::lease::Leadership;
 use crate::links::{Changed, Links, NatsLinks};
 use crate::metrics::Metrics;
+use crate::rounds::Rounds;
 use crate::settings::Settings;
 use crate::{broker, orphans, seed, stream};
 
 /// How many objects of a kind are reconciled at once.
 const CONCURRENCY: u16 = 8;
-/// The first pause after a round that failed; each further one is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How many changes may wait until reconcilers have seen them.
 const CHANGES_KEPT: usize = 16_384;
 
@@ -249,8 +244,7 @@ async fn run_brokers(
         }
     });
     let store = controller.store();
-    let backoff = Backoff::default();
-    let rounds = Rounds { kind: "Broker", context: context.clone(), backoff: backoff.clone() };
+    let rounds = Rounds::of("Broker", context.clone());
     controller
         .with_config(Config::default().concurrency(CONCURRENCY))
         .owns(scope.api::<StatefulSet>(&client), ours())
@@ -315,7 +309,7 @@ async fn run_streams(
         });
         others.into_iter().map(|stream| ObjectRef::from_obj(&*stream)).collect::<Vec<_>>()
     };
-    let rounds = Rounds { kind: "Stream", context: context.clone(), backoff: Backoff::default() };
+    let rounds = Rounds::of("Stream", context.clone());
     controller
         .with_config(Config::default().concurrency(CONCURRENCY))
         .watches(scope.api::<Stream>(&context.client), watcher::Config::default(), others)
@@ -345,111 +339,4 @@ fn is_stalled(conditions: &[Condition]) -> bool {
 fn of_labels<K: Resource>(object: &K) -> Option<ObjectRef<Broker>> {
     let broker = object.meta().labels.as_ref()?.get(INSTANCE)?;
     Some(ObjectRef::new(broker).within(object.meta().namespace.as_deref()?))
-}
-
-/// Rounds of one kind: how long they take, and the pauses between those that fail.
-struct Rounds {
-    kind: &'static str,
-    context: Arc<Context>,
-    backoff: Backoff,
-}
-
-impl Rounds {
-    async fn time<K, E>(
-        &self,
-        object: &K,
-        round: impl Future<Output = Result<Action, E>>,
-    ) -> Result<Action, E>
-    where
-        K: Resource<DynamicType = ()>,
-    {
-        let began = Instant::now();
-        let result = round.await;
-        self.context.metrics.round(self.kind, began.elapsed().as_secs_f64(), result.is_err());
-        if result.is_ok() {
-            self.backoff.forget(&key(object));
-        }
-        result
-    }
-
-    fn pause<K: Resource<DynamicType = ()>>(
-        &self,
-        object: &K,
-        error: &(impl std::error::Error + 'static),
-    ) -> Action {
-        let pause = self.backoff.next(key(object));
-        let (namespace, name) = (object.meta().namespace.as_deref(), object.meta().name.as_deref());
-        if is_of_an_ending_namespace(error) {
-            // The object goes with its namespace: nobody has to do anything.
-            tracing::debug!(kind = self.kind, namespace, name, "{error}");
-            return Action::requeue(pause);
-        }
-        tracing::warn!(kind = self.kind, namespace, name, again_in_s = pause.as_secs(), "{error}");
-        Action::requeue(pause)
-    }
-}
-
-/// Whether the API server refused something because its namespace is being deleted.
-fn is_of_an_ending_namespace(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut errors = std::iter::successors(Some(error), |error| error.source());
-    errors.any(|error| match error.downcast_ref::<kube::Error>() {
-        Some(kube::Error::Api(answer)) => answer
-            .details
-            .iter()
-            .flat_map(|details| &details.causes)
-            .any(|cause| cause.reason == "NamespaceTerminating"),
-        _ => false,
-    })
-}
-
-fn key<K: Resource>(object: &K) -> String {
-    object.meta().uid.clone().unwrap_or_default()
-}
-
-/// How often objects have failed in a row.
-#[derive(Clone, Default)]
-struct Backoff {
-    failures: Arc<Mutex<HashMap<String, u32>>>,
-}
-
-impl Backoff {
-    fn next(&self, key: String) -> Duration {
-        let mut failures = self.failures.lock();
-        let count = failures.entry(key).or_insert(0);
-        *count += 1;
-        FIRST_PAUSE.saturating_mul(1 << (*count - 1).min(10)).min(LONGEST_PAUSE)
-    }
-
-    fn forget(&self, key: &str) {
-        self.failures.lock().remove(key);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_until_a_round_succeeds() {
-        let backoff = Backoff::default();
-        let pauses: Vec<u64> = (0..8).map(|_| backoff.next("a".into()).as_secs()).collect();
-        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
-        assert_eq!(backoff.next("b".into()).as_secs(), 1);
-        backoff.forget("a");
-        assert_eq!(backoff.next("a".into()).as_secs(), 1);
-    }
-
-    #[test]
-    fn what_an_ending_namespace_refuses_is_known_from_other_refusals() {
-        let refused = |reason: &str| {
-            let answer = serde_json::json!({
-                "code": 403, "reason": "Forbidden", "details": {"causes": [{"reason": reason}]}
-            });
-            let answer: kube::core::Status = serde_json::from_value(answer).unwrap();
-            crate::broker::doing("creating it")(kube::Error::Api(answer.boxed()))
-        };
-        assert!(is_of_an_ending_namespace(&refused("NamespaceTerminating")));
-        assert!(!is_of_an_ending_namespace(&refused("QuotaExceeded")));
-        assert!(!is_of_an_ending_namespace(&std::fmt::Error));
-    }
 }

@@ -73,8 +73,7 @@ pub async fn reconcile(broker: Arc<Broker>, context: Arc<Context>) -> Result<Act
     let names = Names::of(&broker);
     if broker.metadata.deletion_timestamp.is_some() {
         // What it owns is removed by Kubernetes; volumes and the first access key stay.
-        context.links.forget(&names);
-        context.metrics.forget(&names);
+        crate::follow::forget(&names, &context);
         return Ok(Action::await_change());
     }
     let client = &context.client;

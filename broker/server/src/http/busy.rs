@@ -134,9 +134,9 @@ impl HttpBody for BusyBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let busy = self.busy.0.clone();
-        let frame = Pin::new(&mut self.body).poll_frame(context);
-        frame.map_ok(|frame| frame.map_data(|bytes| Piece::of(&busy, bytes)))
+        let BusyBody { body, busy } = &mut *self;
+        let frame = Pin::new(body).poll_frame(context);
+        frame.map_ok(|frame| frame.map_data(|bytes| Piece::of(&busy.0, bytes)))
     }
 
     fn is_end_stream(&self) -> bool {
