@@ -46,8 +46,8 @@ pub struct Capacity {
     /// What one shard shall carry. Above that the autoscaler splits it.
     #[serde(default)]
     pub target_per_shard: ShardTarget,
-    /// The shortest wait before the autoscaler merges neighbours that could be one, in seconds. Where load came back
-    /// soon after a merge, it waits longer, up to twelve times as long.
+    /// The shortest wait before the autoscaler merges neighbours that could be one, in seconds. It begins with three
+    /// times as long, and learns from how soon load comes back: down to this, or up to twelve times as long.
     #[serde(default = "five_minutes")]
     #[schemars(range(min = 1, max = 86_400))]
     pub merge_after_seconds: i32,

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use millrace_core::load::{DETAIL_ABOVE_PER_MILLE, ShardLoad, Target};
 use millrace_core::{ShardId, ShardMap};
 
-/// For how many times the least wait before a merge loads are remembered: the longest wait.
-pub(crate) const LONGEST_WAIT: i64 = 12;
+use crate::levels::{LONGEST_WAIT, Levels};
+use crate::trend::Trend;
 
 /// Into how many spans that time is divided.
 const SPANS: usize = 24;
@@ -23,6 +23,10 @@ pub struct LoadHistory {
     shards: Vec<ShardHistory>,
     /// When the present span began, in Unix milliseconds.
     span_began_ms: i64,
+    levels: Levels,
+    trend: Trend,
+    /// How long neighbours have to be idle now before they are merged, in milliseconds.
+    wait_ms: i64,
 }
 
 /// What is remembered of one shard.
@@ -33,10 +37,6 @@ pub(crate) struct ShardHistory {
     pub(crate) seen: u32,
     /// Since when its peaks are known, in Unix milliseconds.
     pub(crate) since_ms: i64,
-    /// How long neighbours wait to be merged with it, in milliseconds: the least wait, or what load has taught.
-    pub(crate) wait_ms: i64,
-    /// When it was made by a merge, in Unix milliseconds; if it was.
-    merged_ms: Option<i64>,
     /// The present load and the one before, in thousandths of the target, throttled demand included.
     pub(crate) now_per_mille: u32,
     pub(crate) before_per_mille: u32,
@@ -49,13 +49,11 @@ pub(crate) struct ShardHistory {
 }
 
 impl ShardHistory {
-    fn new(id: ShardId, now_ms: i64, wait_ms: i64) -> ShardHistory {
+    fn new(id: ShardId, now_ms: i64) -> ShardHistory {
         ShardHistory {
             id,
             seen: 0,
             since_ms: now_ms,
-            wait_ms,
-            merged_ms: None,
             now_per_mille: 0,
             before_per_mille: 0,
             over_since_ms: None,
@@ -71,26 +69,7 @@ impl ShardHistory {
             *peak = peak.saturating_add(other);
         }
         let since_ms = a.since_ms.max(b.since_ms);
-        let merged_ms = Some(now_ms);
-        ShardHistory { since_ms, peaks, merged_ms, ..ShardHistory::new(id, now_ms, a.wait_ms.max(b.wait_ms)) }
-    }
-
-    /// The child of a split. If its parent was made by a merge, load has come back, and how soon says how long the
-    /// merge had better waited: until then and a quarter more, if that is not longer than the longest wait. The wait
-    /// goes half the way there, since one gap is no habit; and down by a quarter, if waiting would not have helped.
-    fn of_split(id: ShardId, parent: &ShardHistory, now_ms: i64, least_ms: i64) -> ShardHistory {
-        let wait_ms = match parent.merged_ms {
-            None => parent.wait_ms,
-            Some(merged_ms) => {
-                let gap_ms = now_ms - merged_ms + parent.wait_ms;
-                if gap_ms <= LONGEST_WAIT * least_ms {
-                    parent.wait_ms.max(parent.wait_ms.midpoint(gap_ms + gap_ms / 4))
-                } else {
-                    parent.wait_ms - parent.wait_ms / 4
-                }
-            }
-        };
-        ShardHistory::new(id, now_ms, wait_ms.max(least_ms))
+        ShardHistory { since_ms, peaks, ..ShardHistory::new(id, now_ms) }
     }
 
     fn observe(&mut self, now_ms: i64, load: Option<&ShardLoad>, target: &Target) {
@@ -157,7 +136,6 @@ impl LoadHistory {
         merge_after_s: u32,
         loads: impl IntoIterator<Item = &'a ShardLoad>,
     ) {
-        let least_ms = i64::from(merge_after_s) * 1_000;
         if now_ms - self.span_began_ms >= span_ms(merge_after_s) {
             self.span_began_ms = now_ms;
             for shard in &mut self.shards {
@@ -165,7 +143,7 @@ impl LoadHistory {
                 shard.peaks[0] = 0;
             }
         }
-        self.follow(map, now_ms, least_ms);
+        self.follow(map, now_ms);
         let mut reports: Vec<&ShardLoad> = loads.into_iter().collect();
         reports.sort_by_key(|load| load.shard);
         for shard in &mut self.shards {
@@ -181,10 +159,15 @@ impl LoadHistory {
                 }
             }
         }
+        let all: u64 = self.shards.iter().map(|shard| u64::from(shard.now_per_mille)).sum();
+        let least_ms = i64::from(merge_after_s) * 1_000;
+        self.trend.observe(now_ms, all);
+        self.levels.observe(now_ms, all, self.shards.len(), least_ms);
+        self.wait_ms = self.levels.wait(self.shards.len()) * least_ms;
     }
 
     /// Brings the shards into the map's order, with those that are new to it.
-    fn follow(&mut self, map: &ShardMap, now_ms: i64, least_ms: i64) {
+    fn follow(&mut self, map: &ShardMap, now_ms: i64) {
         let same = |(shard, open): (&ShardHistory, &millrace_core::OpenShard)| shard.id == open.id;
         if self.shards.len() == map.open.len() && self.shards.iter().zip(&map.open).all(same) {
             return;
@@ -197,8 +180,7 @@ impl LoadHistory {
                 [open.parents.parent, open.parents.adjacent].map(|id| id.and_then(|id| known.get(&id)));
             let new = match (parent, adjacent) {
                 (Some(a), Some(b)) => ShardHistory::of_merged(open.id, a, b, now_ms),
-                (Some(parent), None) => ShardHistory::of_split(open.id, parent, now_ms, least_ms),
-                _ => ShardHistory::new(open.id, now_ms, least_ms),
+                _ => ShardHistory::new(open.id, now_ms),
             };
             // Parents have left the map when their children are in it.
             shards.push(known.remove(&open.id).unwrap_or(new));
@@ -215,6 +197,11 @@ impl LoadHistory {
         self.shards.len() * size_of::<ShardHistory>() + detail.sum::<usize>()
     }
 
+    /// By how much the stream's load is expected to grow soon, in thousandths of what it is.
+    pub(crate) fn growth_per_mille(&self) -> u64 {
+        self.trend.growth_per_mille()
+    }
+
     /// The shard at this index of the map that was observed last, if it is `shard`.
     pub(crate) fn get(&self, index: usize, shard: ShardId) -> Option<&ShardHistory> {
         self.shards.get(index).filter(|history| history.id == shard)
@@ -229,7 +216,7 @@ impl LoadHistory {
         now_ms: i64,
         merge_after_s: u32,
     ) -> Option<(i64, u32)> {
-        let wait_ms = wait_ms(a, b, merge_after_s);
+        let wait_ms = self.wait_ms;
         let known = now_ms - a.since_ms.max(b.since_ms) >= wait_ms;
         let before_ms = wait_ms - (now_ms - self.span_began_ms);
         let spans = 1 + (before_ms.max(0) as u64).div_ceil(span_ms(merge_after_s).max(1) as u64) as usize;
@@ -249,7 +236,7 @@ impl LoadHistory {
         let span_ms = span_ms(merge_after_s).max(1);
         let mut until_ms = self.span_began_ms + span_ms;
         for pair in self.shards.windows(2) {
-            let wait_ms = wait_ms(&pair[0], &pair[1], merge_after_s);
+            let wait_ms = self.wait_ms;
             // When they are known for long enough, and when the oldest span is no longer looked at.
             let known_ms = pair[0].since_ms.max(pair[1].since_ms) + wait_ms;
             let forgotten_ms = self.span_began_ms + wait_ms % span_ms;
@@ -266,12 +253,6 @@ impl LoadHistory {
     pub(crate) fn peak(&self, a: &ShardHistory, b: &ShardHistory) -> u32 {
         a.peak_with(b, SPANS)
     }
-}
-
-/// How long two neighbours have to be idle before they are merged, in milliseconds.
-fn wait_ms(a: &ShardHistory, b: &ShardHistory, merge_after_s: u32) -> i64 {
-    let least_ms = i64::from(merge_after_s) * 1_000;
-    a.wait_ms.max(b.wait_ms).clamp(least_ms, LONGEST_WAIT * least_ms)
 }
 
 /// How long a span lasts, in milliseconds.

@@ -2,17 +2,18 @@
 //! and its policy, and says what to do and why.
 //!
 //! Upwards it acts fast: a shard above its target for two seconds, or one that throttles, is cut where its load
-//! lies, into as many children as it takes at once. Downwards it acts lazily: neighbours are merged once even their
-//! highest second together has long fitted well within one shard's target. How long is learned: five minutes, unless
-//! load has come back within the hour after an earlier merge; then as long as would have bridged that gap. A merge
-//! that leads to a split takes a rise by more than two fifths over the highest second of all that time, so noise
-//! moves nothing.
+//! lies, into as many children as it takes at once, with room for more where the load grows. Downwards it acts lazily:
+//! neighbours are merged once even their highest second together has long fitted well within one shard's target. How
+//! long is learned, for each number of shards, from how soon load has come back (`levels.rs`). A merge that leads to
+//! a split takes a rise by half over the highest second of all that time, so noise moves nothing.
 
 mod down;
 mod finding;
 mod history;
+mod levels;
 mod policy;
 mod profile;
+mod trend;
 mod up;
 
 use std::collections::BTreeSet;

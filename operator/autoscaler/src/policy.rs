@@ -27,10 +27,8 @@ pub struct Policy {
     /// Two neighbours are merged if they stay below this together, in thousandths of the target. As far below what
     /// a split is at as noise reaches, since it is their highest second that counts.
     pub merge_below_per_mille: u32,
-    /// … for so long at least, in seconds; and for up to twelve times as long where load has come back so soon after
-    /// an earlier merge. No longer, since by then the idle shard has cost what the two reshards do that keeping it
-    /// saves (lazy capacity provisioning: Lin, Wierman, Andrew, Thereska, INFOCOM 2011; learning the wait from how
-    /// long idle times last: Helmbold, Long, Sconyers, Sherrod, Adaptive disk spin-down for mobile computers, 2000).
+    /// … for so long at least, in seconds; and for up to twelve times as long, as load has taught. No longer, since by
+    /// then the idle shard has cost about what the two reshards do that keeping it saves.
     pub merge_after_s: u32,
     /// The most children of one split.
     pub max_children: u32,
@@ -55,7 +53,7 @@ impl Policy {
             },
             split_after_s: 2,
             fill_per_mille: 800,
-            merge_below_per_mille: 700,
+            merge_below_per_mille: 650,
             merge_after_s: config.merge_after_s,
             max_children: 32,
             max_reshards: 64,

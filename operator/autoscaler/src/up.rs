@@ -78,7 +78,10 @@ fn split(input: &Input<'_>, draft: &mut Draft, over: &Overloaded<'_>) {
     }
     let profile = Profile::new(range, latest);
     let beside = if over.history.throttles() { BESIDE_THROTTLED_PER_MILLE } else { BESIDE_PER_MILLE };
-    let wanted = profile.cuts(over.per_mille, policy.fill_per_mille, beside, policy.max_children);
+    // Where load grows, children get room for what is still to come: otherwise all of them are split again soon.
+    let grown_per_mille = 1_000 + input.history.growth_per_mille();
+    let fill_per_mille = (u64::from(policy.fill_per_mille) * 1_000 / grown_per_mille) as u32;
+    let wanted = profile.cuts(over.per_mille, fill_per_mille, beside, policy.max_children);
     if wanted.at.is_empty() {
         if let Some((key, load)) = wanted.hot.first() {
             draft.decision.findings.push(hot_key(*key, *load));
@@ -96,7 +99,7 @@ fn split(input: &Input<'_>, draft: &mut Draft, over: &Overloaded<'_>) {
     }
     let cuts = match wanted.at.len() <= room as usize {
         true => wanted,
-        false => profile.cuts(over.per_mille, policy.fill_per_mille, beside, room.saturating_add(1)),
+        false => profile.cuts(over.per_mille, fill_per_mille, beside, room.saturating_add(1)),
     };
     let Cuts { at, hot, heaviest_per_mille } = cuts;
     if at.is_empty() {

@@ -147,9 +147,9 @@ fn a_thousand_silent_shards_become_one_and_no_fewer_than_the_least() {
     for min_shards in [1, 7] {
         let policy = Policy { min_shards, ..policy() };
         let mut world = World::new(ShardMap::new(1_000, 0), policy, Vec::new());
-        for second in 0..60 {
+        for second in 0..100 {
             let decision = world.second(1.0);
-            assert!(second >= 19 || decision.actions.is_empty(), "merged after {second} s");
+            assert!(second >= 59 || decision.actions.is_empty(), "merged after {second} s");
             assert!(decision.actions.len() <= 64);
         }
         assert_eq!(world.map.open.len(), min_shards as usize);
@@ -320,7 +320,7 @@ fn merged_after_s(world: &mut World) -> u32 {
 fn a_merge_waits_longer_where_load_has_come_back_soon_after_one() {
     let mut world = World::new(ShardMap::new(1, 0), policy(), Vec::new());
     let first_s = merged_after_s(&mut world);
-    assert!((20..=40).contains(&first_s), "{first_s} s");
+    assert!((60..=80).contains(&first_s), "{first_s} s");
     for _ in 0..60 {
         world.second(1.0);
     }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 /// What a run may cost beside its multiple of the optimum: it begins with four shards, and the last idle ones are
 /// still waited for when it ends.
-const BESIDE_SHARD_HOURS: f64 = 16.0;
+const BESIDE_SHARD_HOURS: f64 = 24.0;
 
 fn target() -> f64 {
     TARGET.records_per_s as f64
@@ -64,7 +64,7 @@ fn flash_crowd() -> impl Strategy<Value = Vec<Segment>> {
 
 /// Ends in quiet: a load that ends at its height would let the optimum off all merges.
 fn shape() -> impl Strategy<Value = Vec<Segment>> {
-    prop_oneof![sawtooth(), flash_crowd()].prop_map(then_quiet)
+    prop_oneof![sawtooth(), ramp(), flash_crowd()].prop_map(then_quiet)
 }
 
 fn then_quiet(mut segments: Vec<Segment>) -> Vec<Segment> {
@@ -103,19 +103,6 @@ proptest! {
         let run = millrace(&load, seed);
         prop_assert!(run.cost.total() <= 3.0 * best + BESIDE_SHARD_HOURS, "{:?} of {best}", run.cost);
         // Shards do not multiply: a little more than twice what the highest second needs, and four to begin with.
-        let peak = load.segments.iter().map(|segment| segment.records_per_s).fold(0.0, f64::max) / target();
-        prop_assert!(f64::from(most_shards(&run)) <= 2.5 * peak + 8.0, "{} for {peak}", most_shards(&run));
-    }
-
-    // Whoever does not know where a ramp ends doubles its shards on the way: as many splits as that makes shards, and
-    // as many merges, where the optimum, which knows, takes one split. When the ramp turns right after a doubling, there
-    // are twice as many shards as it took: four times the reshards.
-    #[test]
-    fn ramps_cost_no_more_than_four_times_the_optimum(segments in ramp(), keys in keys(), seed in any::<u64>()) {
-        let load = Load::new(then_quiet(segments), keys);
-        let best = optimum(&load, &TARGET).cost.total();
-        let run = millrace(&load, seed);
-        prop_assert!(run.cost.total() <= 4.0 * best + BESIDE_SHARD_HOURS, "{:?} of {best}", run.cost);
         let peak = load.segments.iter().map(|segment| segment.records_per_s).fold(0.0, f64::max) / target();
         prop_assert!(f64::from(most_shards(&run)) <= 2.5 * peak + 8.0, "{} for {peak}", most_shards(&run));
     }

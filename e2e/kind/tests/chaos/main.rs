@@ -45,7 +45,7 @@ spec:
   capacity:
     shards: 1
     targetPerShard: {{recordsPerSecond: {TARGET}}}
-    mergeAfterSeconds: 5
+    mergeAfterSeconds: 2
   quota: 1Gi
 "
     )
