@@ -15,7 +15,7 @@ const SPANS: usize = 24;
 /// otherwise make it endless.
 const MOST_DEMAND: u64 = 8;
 
-/// What is remembered of the shards of one stream: some 130 bytes a shard, beside the latest report of those that
+/// What is remembered of the shards of one stream: some 110 bytes a shard, beside the latest report of those that
 /// are hot.
 #[derive(Clone, Debug, Default)]
 pub struct LoadHistory {
