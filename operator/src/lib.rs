@@ -7,6 +7,7 @@
 pub mod apply;
 pub mod broker;
 pub mod context;
+mod decisions;
 pub mod declare;
 pub mod events;
 mod follow;
@@ -14,6 +15,7 @@ pub mod lease;
 pub mod links;
 pub mod metrics;
 mod orphans;
+mod outlooks;
 mod rounds;
 pub mod run;
 pub mod seed;

@@ -1,5 +1,7 @@
 //! What the operator counts about itself, in Prometheus' form.
 
+use std::collections::BTreeMap;
+
 use millrace_crds::BrokerStatus;
 use millrace_crds::condition::{Kind, find};
 use prometheus::{
@@ -25,6 +27,7 @@ pub struct Metrics {
     stored: IntGaugeVec,
     capacity: IntGaugeVec,
     decisions: IntCounterVec,
+    standings: IntGaugeVec,
 }
 
 impl Default for Metrics {
@@ -70,6 +73,11 @@ impl Default for Metrics {
                 "What the autoscaler decided",
                 &["decision"],
             ),
+            standings: gauges(
+                "millrace_operator_streams",
+                "Streams by what their autoscaler does or waits for",
+                &["standing"],
+            ),
             registry,
         }
     }
@@ -105,6 +113,15 @@ impl Metrics {
     /// The autoscaler has decided something.
     pub fn decided(&self, decision: &str) {
         self.decisions.with_label_values(&[decision]).inc();
+    }
+
+    /// How many Streams there are of each standing; none of those that are not named.
+    pub fn standings(&self, counts: &BTreeMap<&str, usize>) {
+        self.standings.reset();
+        for (standing, count) in counts {
+            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+            self.standings.with_label_values(&[standing]).set(count);
+        }
     }
 
     /// What is said of a Broker.

@@ -17,7 +17,6 @@ use kube::{Api, Client, Resource, ResourceExt};
 use millrace_crds::condition::{Kind, find};
 use millrace_crds::{Broker, Stream};
 use millrace_server::clock::{Clock, SystemClock};
-use millrace_server::controller::Told;
 use parking_lot::Mutex;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
@@ -27,14 +26,15 @@ use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use crate::apply::{FIELD_MANAGER, INSTANCE, MANAGED_BY};
 use crate::broker::Names;
 use crate::context::Context;
-use crate::events::{Tale, Teller};
+use crate::events::Teller;
 use crate::follow::{Gone, follow_brokers, forget};
 use crate::lease::Leadership;
 use crate::links::{Changed, Links, NatsLinks};
 use crate::metrics::Metrics;
+use crate::outlooks::follow_outlooks;
 use crate::rounds::Rounds;
 use crate::settings::Settings;
-use crate::{broker, orphans, seed, stream};
+use crate::{broker, decisions, orphans, seed, stream};
 
 /// How many objects of a kind are reconciled at once.
 const CONCURRENCY: u16 = 8;
@@ -123,6 +123,8 @@ async fn lead(client: Client, options: &Options, metrics: Metrics) -> anyhow::Re
         tasks.spawn(run_streams(streams, scope.clone(), context.clone(), known.clone(), told.subscribe()));
         tasks.spawn(follow_brokers(scope.api(&client), context.clone(), gone, told.clone()));
     }
+    let all = known.clone();
+    tasks.spawn(follow_outlooks(move || all.all().collect(), context.clone(), told.clone()));
     tasks.spawn(pass_on(changes, context, known, told));
     // None of them ends by itself.
     match tasks.join_next().await {
@@ -182,7 +184,7 @@ impl Known {
         let (broker, name) = match changed {
             Changed::Broker(broker) => (broker, None),
             Changed::Stream { broker, stream } => (broker, Some(stream)),
-            Changed::Decided { .. } => return Vec::new(),
+            Changed::Decided { broker, told } => (broker, Some(&told.name)),
         };
         let streams = self.of_broker(broker).into_iter();
         let touched = streams.filter(|stream| name.is_none_or(|name| stream.stream_name() == name));
@@ -204,26 +206,13 @@ async fn pass_on(
                     tracing::warn!(namespace = broker.namespace, broker = broker.broker, "{error}");
                 }
             }
-            Changed::Decided { broker, told } => tell(broker, told, &context, &known).await,
+            Changed::Decided { broker, told } => {
+                decisions::tell(told, &known.of_broker(broker), &context).await;
+            }
             Changed::Stream { .. } => {}
         }
         let _ = told.send(changed);
     }
-}
-
-/// Tells a decision of the autoscaler as an Event of its Stream.
-async fn tell(broker: &Names, told: &Told, context: &Context, known: &Known) {
-    let reason = told.finding.name();
-    context.metrics.decided(reason);
-    let streams = known.of_broker(broker);
-    let Some(stream) = streams.iter().find(|stream| stream.stream_name() == told.name) else { return };
-    let advice = if told.applies { "" } else { " (advice: nothing is done)" };
-    let note = format!("{}{advice}", told.finding);
-    let tale = match told.finding.acts() {
-        true => Tale::normal(reason, note),
-        false => Tale::warning(reason, note),
-    };
-    context.teller.tell(&**stream, tale).await;
 }
 
 async fn run_brokers(

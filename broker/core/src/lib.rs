@@ -4,6 +4,7 @@
 
 pub mod attributes;
 pub mod beat;
+pub mod floor;
 pub mod hash;
 pub mod id;
 pub mod keys;
@@ -17,6 +18,7 @@ pub mod stream;
 pub mod token;
 
 pub use attributes::{AccountSettings, Consumer, StreamAttributes};
+pub use floor::{Floor, FloorWindow};
 pub use hash::{HashKey, HashRange};
 pub use id::{BrokerId, DataId, Lane, ShardId};
 pub use map::{ClosedShard, OpenShard, Reshard, ShardMap};

@@ -2,6 +2,7 @@
 
 use minicbor::{Decode, Encode};
 
+use crate::floor::Floor;
 use crate::id::DataId;
 use crate::map::{StoredFormatError, cbor};
 
@@ -111,6 +112,10 @@ pub struct StreamConfig {
     #[n(12)]
     #[cbor(default)]
     pub max_record: RecordSize,
+    /// OnDemand: the fewest shards at certain times. Left out where there is none, as older versions write it.
+    #[n(13)]
+    #[cbor(skip_if = "Floor::is_empty")]
+    pub floor: Floor,
 }
 
 /// The most that one record may hold, in bytes. Entries of before there was a choice do not say it.
@@ -152,6 +157,7 @@ impl Default for StreamConfig {
             autoscaling: Autoscaling::Apply,
             rescale: false,
             max_record: RecordSize::default(),
+            floor: Floor::default(),
         }
     }
 }
@@ -229,6 +235,7 @@ impl StreamEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::floor::{Days, FloorWindow};
 
     fn provisioned(shards: u32) -> StreamConfig {
         StreamConfig { mode: CapacityMode::Provisioned, shards, ..StreamConfig::default() }
@@ -248,6 +255,24 @@ mod tests {
         let map = older.iter().position(|byte| *byte == 0xad).expect("a map of 13");
         older[map] = 0xac;
         assert_eq!(StreamEntry::decode(&older).unwrap().config, provisioned(4));
+    }
+
+    #[test]
+    fn a_floor_is_kept_and_an_entry_of_before_there_were_any_has_none() {
+        let window = FloorWindow {
+            start: "22:00".parse().unwrap(),
+            end: "06:00".parse().unwrap(),
+            days: Days::EVERY,
+            time_zone: "Europe/Berlin".to_owned(),
+            shards: 20,
+        };
+        let without = retained(StreamConfig::default());
+        let with = retained(StreamConfig { floor: Floor(vec![window]), ..StreamConfig::default() });
+        assert_eq!(StreamEntry::decode(&with.encode()), Ok(with.clone()));
+        // Key 13, last in the entry, with a list of one window of five fields: what comes before it is an older entry.
+        let (old, new) = (without.encode(), with.encode());
+        assert_eq!(new[old.len()..][..3], [13, 0x81, 0xa5]);
+        assert_eq!(StreamEntry::decode(&old), Ok(without));
     }
 
     #[test]

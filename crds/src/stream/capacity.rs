@@ -4,6 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::FloorWindow;
 use crate::quantity::ByteQuantity;
 
 const RATE_RULE: &str = "quantity(string(self)).isInteger() && \
@@ -25,7 +26,13 @@ const RATE_RULE: &str = "quantity(string(self)).isInteger() && \
         .field_path(".shards"),
     validation = Rule::new("self.mode != 'Provisioned' || !has(self.autoscaling) || self.autoscaling != 'Apply'")
         .message("a Provisioned stream has the shards it was given: set mode: OnDemand, or autoscaling: Recommend")
-        .field_path(".autoscaling")
+        .field_path(".autoscaling"),
+    validation = Rule::new("self.mode != 'Provisioned' || !has(self.floor) || self.floor.size() == 0")
+        .message("a floor is for streams whose shards follow their load: set mode: OnDemand, or leave floor out")
+        .field_path(".floor"),
+    validation = Rule::new("!has(self.floor) || self.floor.all(window, window.shards <= self.maxShards)")
+        .message("a window of the floor asks for more shards than maxShards: lower its shards or raise maxShards")
+        .field_path(".floor")
 )]
 pub struct Capacity {
     /// OnDemand: the autoscaler decides, by load. Provisioned: `shards` does.
@@ -43,6 +50,11 @@ pub struct Capacity {
     #[serde(default = "thousand")]
     #[schemars(range(min = 1, max = 8000))]
     pub max_shards: i32,
+    /// OnDemand: windows of time in which there are at least so many shards, for peaks that are known beforehand. The
+    /// shards are there when a window begins; after it, they are merged as the load lets them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub floor: Vec<FloorWindow>,
     /// What one shard shall carry. Above that the autoscaler splits it.
     #[serde(default)]
     pub target_per_shard: ShardTarget,
@@ -64,6 +76,7 @@ impl Default for Capacity {
             shards: four(),
             min_shards: one(),
             max_shards: thousand(),
+            floor: Vec::new(),
             target_per_shard: ShardTarget::default(),
             merge_after_seconds: five_minutes(),
             autoscaling: None,

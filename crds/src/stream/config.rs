@@ -1,7 +1,8 @@
 //! From a Stream's spec to the configuration that brokers keep in the log.
 
+use millrace_core::floor::InvalidTime;
 use millrace_core::{
-    Autoscaling as CoreAutoscaling, CapacityMode, Limits as CoreLimits, RecordSize, StreamConfig,
+    Autoscaling as CoreAutoscaling, CapacityMode, Floor, Limits as CoreLimits, RecordSize, StreamConfig,
 };
 
 use super::{Autoscaling, Limits, Mode, StreamSpec};
@@ -36,6 +37,41 @@ pub enum ConfigError {
         /// What stands in `maxShards`.
         max: i32,
     },
+    /// A window of the floor begins or ends at no time of day.
+    #[error("spec.capacity.floor[{index}].{field}: {source}")]
+    FloorTime {
+        /// Its place in the list.
+        index: usize,
+        /// The field's name.
+        field: &'static str,
+        /// What is wrong with it.
+        source: InvalidTime,
+    },
+    /// A window of the floor asks for a number of shards that there can't be.
+    #[error(
+        "spec.capacity.floor[{index}].shards: {value} is no number of shards here: write 1 to {max_shards}, or raise \
+         maxShards"
+    )]
+    FloorShards {
+        /// Its place in the list.
+        index: usize,
+        /// What stands there.
+        value: i32,
+        /// The most shards of the stream.
+        max_shards: u32,
+    },
+    /// A window of the floor is in a time zone that is not known. No rule can find that.
+    #[error(
+        "spec.capacity.floor[{index}].timeZone: the window {window} has no time zone that is known: {remedy}"
+    )]
+    FloorZone {
+        /// Its place in the list.
+        index: usize,
+        /// The window, with its zone.
+        window: String,
+        /// What to do.
+        remedy: String,
+    },
     /// An amount of bytes can't be read.
     #[error("spec.{field}: {source}")]
     Quantity {
@@ -64,6 +100,8 @@ impl StreamSpec {
         if min > max {
             return Err(ConfigError::Order { min, max });
         }
+        let max_shards = shards("maxShards", max)?;
+        let windows = capacity.floor.iter().enumerate();
         Ok(StreamConfig {
             mode: match capacity.mode {
                 Mode::OnDemand => CapacityMode::OnDemand,
@@ -71,7 +109,7 @@ impl StreamSpec {
             },
             shards: shards("shards", capacity.shards)?,
             min_shards: shards("minShards", min)?,
-            max_shards: shards("maxShards", max)?,
+            max_shards,
             target_bytes_per_s: target
                 .bytes_per_second
                 .bytes()
@@ -108,6 +146,9 @@ impl StreamSpec {
                 .bytes()
                 .map_err(|source| ConfigError::Quantity { field: "maxRecordSize", source })
                 .and_then(record_size)?,
+            floor: Floor(
+                windows.map(|(index, window)| window.config(index, max_shards)).collect::<Result<_, _>>()?,
+            ),
         })
     }
 }

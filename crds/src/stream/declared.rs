@@ -2,7 +2,7 @@
 
 use millrace_core::{Autoscaling as CoreAutoscaling, CapacityMode, Limits as CoreLimits, StreamConfig};
 
-use super::{Autoscaling, Capacity, ConfigError, Limits, Mode, ShardTarget, StreamSpec};
+use super::{Autoscaling, Capacity, ConfigError, FloorWindow, Limits, Mode, ShardTarget, StreamSpec};
 use crate::quantity::ByteQuantity;
 use crate::retention::Retention;
 
@@ -27,6 +27,7 @@ impl StreamSpec {
                 shards: number(config.shards),
                 min_shards: number(config.min_shards),
                 max_shards: number(config.max_shards),
+                floor: config.floor.0.iter().map(FloorWindow::of).collect(),
                 target_per_shard: ShardTarget {
                     bytes_per_second: ByteQuantity::of_bytes(config.target_bytes_per_s),
                     records_per_second: i64::try_from(config.target_records_per_s).unwrap_or(i64::MAX),
@@ -61,6 +62,7 @@ impl StreamSpec {
         replace(&mut capacity.shards, to.shards, before.shards == after.shards);
         replace(&mut capacity.min_shards, to.min_shards, before.min_shards == after.min_shards);
         replace(&mut capacity.max_shards, to.max_shards, before.max_shards == after.max_shards);
+        replace(&mut capacity.floor, to.floor, before.floor == after.floor);
         let (target, to_target) = (&mut capacity.target_per_shard, to.target_per_shard);
         let same = before.target_bytes_per_s == after.target_bytes_per_s;
         replace(&mut target.bytes_per_second, to_target.bytes_per_second, same);
@@ -90,11 +92,35 @@ fn number(count: u32) -> i32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Day;
     use super::*;
+    use millrace_core::Floor;
+    use millrace_core::floor::{Days, TimeOfDay};
     use proptest::prelude::*;
 
     prop_compose! {
-        fn configs()(
+        fn windows(max_shards: u32)(
+            times in (0u16..1_440, 0u16..1_440), days in prop::collection::vec(0usize..7, 1..8), utc in any::<bool>(),
+            shards in 1..=max_shards
+        ) -> millrace_core::FloorWindow {
+            let [start, end] = [times.0, times.1].map(|minutes| TimeOfDay::of_minutes(minutes).expect("within a day"));
+            let week: Vec<_> = Days::EVERY.iter().collect();
+            let days = days.into_iter().map(|day| week[day]).collect();
+            let time_zone = if utc { "UTC" } else { "Europe/Berlin" }.to_owned();
+            millrace_core::FloorWindow { start, end, days, time_zone, shards }
+        }
+    }
+
+    prop_compose! {
+        fn configs()(config in configs_without_a_floor())(
+            windows in prop::collection::vec(windows(config.max_shards), 0..4), config in Just(config)
+        ) -> StreamConfig {
+            StreamConfig { floor: Floor(windows), ..config }
+        }
+    }
+
+    prop_compose! {
+        fn configs_without_a_floor()(
             provisioned in any::<bool>(), shards in 1u32..=8_000, bounds in (1u32..=8_000, 1u32..=8_000),
             target_bytes_per_s in 1u64 << 10..=1 << 30, target_records_per_s in 1u64..=1_000_000,
             retention_s in 1u64..=8_760 * 3_600, quota_bytes in 64u64 << 20..1 << 62, limited in any::<bool>(),
@@ -118,6 +144,7 @@ mod tests {
                 },
                 rescale: false,
                 max_record: millrace_core::RecordSize(max_record),
+                floor: Floor::default(),
             }
         }
     }
@@ -146,6 +173,25 @@ mod tests {
         let changed = spec.changed(|config| config.shards = 9).expect("a configuration");
         let capacity = Capacity { shards: 9, ..spec.capacity.clone() };
         assert_eq!(changed, StreamSpec { capacity, ..spec });
+    }
+
+    #[test]
+    fn a_floor_is_written_as_it_was_read() {
+        let window = |days: &[Day]| FloorWindow {
+            start: "22:00".to_owned(),
+            end: "06:00".to_owned(),
+            days: days.to_vec(),
+            time_zone: "Europe/Berlin".to_owned(),
+            shards: 20,
+        };
+        let floor = vec![window(&[]), window(&[Day::Mon, Day::Sun])];
+        let spec =
+            StreamSpec { capacity: Capacity { floor, ..Capacity::default() }, ..StreamSpec::default() };
+        let config = spec.config().expect("a configuration");
+        assert_eq!(StreamSpec::of(&config).capacity, spec.capacity);
+        assert_eq!(config.floor.0[1].to_string(), "Mon,Sun 22:00-06:00 Europe/Berlin");
+        let longer = spec.changed(|config| config.retention_s *= 2).expect("a configuration");
+        assert_eq!(longer.capacity, spec.capacity);
     }
 
     #[test]

@@ -1,14 +1,20 @@
 //! `Stream`: records in order, in shards that split and merge by themselves.
 
+mod autoscaler;
 mod capacity;
 mod config;
 mod declared;
+mod floor;
 mod status;
 #[cfg(test)]
 mod tests;
 
+pub use autoscaler::{
+    AutoscalerStatus, DecisionStatus, HotKeyStatus, MAX_DECISIONS, MAX_HOT_KEYS, MAX_MESSAGE,
+};
 pub use capacity::{Autoscaling, Capacity, Mode, ShardTarget};
 pub use config::ConfigError;
+pub use floor::{Day, FloorWindow};
 pub use status::{ShardStatus, StreamStatus};
 
 use kube::{CustomResource, KubeSchema};
@@ -48,6 +54,12 @@ pub(crate) const NAME_FORM: &str = "is no stream's name: write 1 to 128 letters,
     printcolumn(name = "Mode", type_ = "string", json_path = ".spec.capacity.mode"),
     printcolumn(name = "Shards", type_ = "integer", json_path = ".status.openShards"),
     printcolumn(name = "Retention", type_ = "string", json_path = ".spec.retention"),
+    printcolumn(
+        name = "Autoscaler",
+        type_ = "string",
+        json_path = ".status.autoscaler.standing",
+        priority = 1
+    ),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(
         name = "Message",

@@ -5,6 +5,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::AutoscalerStatus;
+
 /// What a controller says of a stream. The shard map in the log is the truth; this mirrors it.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -42,6 +44,9 @@ pub struct StreamStatus {
     #[schemars(length(max = 50))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["id".into()]))]
     pub shards: Vec<ShardStatus>,
+    /// What the autoscaler sees and waits for, and what it did last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaler: Option<AutoscalerStatus>,
 }
 
 /// An open shard.

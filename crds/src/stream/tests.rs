@@ -67,6 +67,18 @@ fn a_spec_that_no_rule_has_seen_is_refused_in_a_sentence() {
         with(|spec| spec.capacity.min_shards = 2_000),
         "spec.capacity.minShards: 2000 is above maxShards, 1000: lower the one or raise the other"
     );
+    fn window(start: &str) -> Vec<FloorWindow> {
+        let window = json!({ "start": start, "end": "18:00", "shards": 2_000 });
+        vec![serde_json::from_value(window).expect("a window")]
+    }
+    assert_eq!(
+        with(|spec| spec.capacity.floor = window("8am")),
+        "spec.capacity.floor[0].start: \"8am\" is no time of day: write hours and minutes, such as 08:00"
+    );
+    assert_eq!(
+        with(|spec| spec.capacity.floor = window("08:00")),
+        "spec.capacity.floor[0].shards: 2000 is no number of shards here: write 1 to 1000, or raise maxShards"
+    );
     assert!(
         with(|spec| spec.quota = ByteQuantity::new("much")).starts_with("spec.quota: \"much\" is no amount")
     );
@@ -136,6 +148,99 @@ fn a_provisioned_stream_does_not_scale_by_itself() {
     let capacity = |mode| Capacity { mode, ..Capacity::default() };
     assert_eq!(capacity(Mode::Provisioned).autoscaling(), Autoscaling::Disabled);
     assert_eq!(capacity(Mode::OnDemand).autoscaling(), Autoscaling::Apply);
+}
+
+/// A spec with a floor of one window, in which something is different.
+fn with_window(change: Value) -> Value {
+    let mut window = json!({ "start": "08:00", "end": "18:00", "shards": 20 });
+    window.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+    json!({ "capacity": { "maxShards": 30, "floor": [window] } })
+}
+
+#[test]
+fn a_floor_is_read_with_every_day_and_utc_unless_something_else_is_said() {
+    let floor = |spec: Value| {
+        let spec: StreamSpec =
+            serde_json::from_value(stored(spec)["spec"].clone()).expect("what was admitted");
+        spec.config().expect("what was admitted").floor.0[0].to_string()
+    };
+    assert_eq!(floor(with_window(json!({}))), "08:00-18:00 UTC");
+    let nights =
+        json!({ "start": "22:00", "end": "00:00", "days": ["Fri", "Sat"], "timeZone": "Asia/Kathmandu" });
+    assert_eq!(floor(with_window(nights)), "Fri-Sat 22:00-00:00 Asia/Kathmandu");
+}
+
+#[test]
+fn a_windows_times_are_hours_and_minutes() {
+    for bad in ["8:00", "24:00", "08:60", "", "8am"] {
+        for field in ["start", "end"] {
+            let said = refused(with_window(json!({ field: bad })));
+            let path = format!("spec.capacity.floor[0].{field}");
+            assert_eq!(
+                said,
+                format!("{path}: write a time of day as hours and minutes, 00:00 to 23:59, such as 08:00")
+            );
+        }
+    }
+    for good in ["00:00", "09:59", "19:00", "23:59"] {
+        stored(with_window(json!({ "start": good, "end": good })));
+    }
+}
+
+#[test]
+fn a_windows_time_zone_has_the_form_of_one() {
+    for bad in ["", "+02:00", "Europe/../etc", "Europe Berlin"] {
+        let said = refused(with_window(json!({ "timeZone": bad })));
+        assert!(said.starts_with("spec.capacity.floor[0].timeZone: write the name of a time zone"), "{said}");
+    }
+    for good in ["UTC", "Europe/Berlin", "Etc/GMT+5", "America/Port-au-Prince"] {
+        stored(with_window(json!({ "timeZone": good })));
+    }
+}
+
+#[test]
+fn a_floor_is_bounded_by_the_most_shards_and_by_a_number_of_windows() {
+    let many = refused(with_window(json!({ "shards": 31 })));
+    assert!(
+        many.starts_with("spec.capacity.floor: ") && many.contains("lower its shards or raise maxShards"),
+        "{many}"
+    );
+    stored(with_window(json!({ "shards": 30 })));
+    let window = with_window(json!({}))["capacity"]["floor"][0].clone();
+    let floor = |windows| json!({ "capacity": { "floor": vec![window.clone(); windows] } });
+    stored(floor(32));
+    assert!(refused(floor(33)).contains("has 33 entries: write at most 32"));
+}
+
+#[test]
+fn a_provisioned_stream_has_no_floor() {
+    let mut spec = with_window(json!({}));
+    spec["capacity"]["mode"] = json!("Provisioned");
+    let said = refused(spec.clone());
+    assert!(
+        said.starts_with("spec.capacity.floor: ") && said.contains("set mode: OnDemand, or leave floor"),
+        "{said}"
+    );
+    spec["capacity"]["floor"] = json!([]);
+    stored(spec);
+}
+
+#[test]
+fn a_time_zone_that_is_not_known_is_named_with_its_window_and_the_one_that_was_meant() {
+    let said = |change: Value| {
+        let spec = stored(with_window(change))["spec"].clone();
+        let spec: StreamSpec = serde_json::from_value(spec).expect("what was admitted");
+        spec.config().expect_err("no such zone").to_string()
+    };
+    assert_eq!(
+        said(json!({ "timeZone": "Europe/Berln", "days": ["Mon"] })),
+        "spec.capacity.floor[0].timeZone: the window Mon 08:00-18:00 Europe/Berln has no time zone that is known: did \
+         you mean Europe/Berlin?"
+    );
+    assert!(
+        said(json!({ "timeZone": "Nowhere_at_all" }))
+            .ends_with("write the name of a time zone as the IANA database has it, such as Europe/Berlin")
+    );
 }
 
 #[test]

@@ -39,6 +39,11 @@ fn idle(log: Value) -> Value {
 fn cases() -> Vec<Case> {
     let storage = |storage: Value| idle(json!({"storage": storage}));
     let capacity = |capacity: Value| json!({"capacity": capacity});
+    let window = |field: &str, value: Value| {
+        let mut window = json!({"start": "08:00", "end": "18:00", "shards": 20});
+        window[field] = value;
+        json!({"floor": [window]})
+    };
     vec![
         named("Broker", &"b".repeat(41), "give the Broker a name of at most 40 characters"),
         named("Broker", "1st", "give the Broker a name that begins with a letter"),
@@ -112,6 +117,18 @@ fn cases() -> Vec<Case> {
             capacity(json!({"mode": "Provisioned", "autoscaling": "Apply"})),
             "a Provisioned stream has the shards it was given",
         ),
+        made(
+            "Stream",
+            capacity(json!({"mode": "Provisioned", "floor": window("shards", json!(20))["floor"]})),
+            "a floor is for streams whose shards follow their load",
+        ),
+        made(
+            "Stream",
+            capacity(window("shards", json!(2_000))),
+            "a window of the floor asks for more shards than maxShards",
+        ),
+        made("Stream", capacity(window("start", json!("8:00"))), "write a time of day as hours and minutes"),
+        made("Stream", capacity(window("timeZone", json!("+02:00"))), "write the name of a time zone"),
         changed("Stream", json!({}), json!({"streamName": "other"}), "a stream's name stays"),
         changed(
             "Stream",

@@ -1,9 +1,10 @@
 //! Fewer shards: where load has stayed away, and down to the most that is asked for.
 
 use millrace_core::plan::Action;
+use millrace_core::{ShardId, ShardMap};
 
-use crate::history::ShardHistory;
-use crate::{Draft, Finding, Input};
+use crate::history::{Idle, ShardHistory};
+use crate::{Draft, Finding, Input, Policy};
 
 /// Two neighbours that could be merged.
 struct Pair {
@@ -15,6 +16,14 @@ struct Pair {
     for_s: u32,
 }
 
+/// Two neighbours that will be merged, if load stays as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub(crate) shard: ShardId,
+    pub(crate) adjacent: ShardId,
+    pub(crate) idle: Idle,
+}
+
 /// Merges neighbours that together have stayed far below one target for long, the coldest first.
 pub(crate) fn merge_idle(input: &Input<'_>, draft: &mut Draft) {
     let policy = input.policy;
@@ -23,7 +32,7 @@ pub(crate) fn merge_idle(input: &Input<'_>, draft: &mut Draft) {
         (peak_per_mille < policy.merge_below_per_mille).then_some(((wait_ms / 1_000) as u32, peak_per_mille))
     });
     for pair in idle {
-        if draft.shards <= policy.min_shards || draft.reshards_left == 0 {
+        if is_at_min(input, draft) || draft.reshards_left == 0 {
             break;
         }
         let [shard, adjacent] = [pair.left, pair.left + 1].map(|index| &input.map.open[index]);
@@ -39,6 +48,26 @@ pub(crate) fn merge_idle(input: &Input<'_>, draft: &mut Draft) {
         });
         draft.act(Action::Merge { shard: shard.id, adjacent: adjacent.id });
     }
+}
+
+/// Whether there may be no fewer shards.
+pub(crate) fn is_at_min(input: &Input<'_>, draft: &Draft) -> bool {
+    draft.shards <= input.policy.least_kept()
+}
+
+/// Which neighbours [`merge_idle`] merges next, if load stays as it is and there may be fewer shards.
+pub(crate) fn next_due(input: &Input<'_>, draft: &Draft) -> Option<Due> {
+    let Policy { merge_after_s, merge_below_per_mille, .. } = *input.policy;
+    let mut soonest_ms = i64::MAX;
+    let due = neighbours(input, draft, |a, b| {
+        let found =
+            input.history.idle_from([a, b], input.now_ms, merge_after_s, merge_below_per_mille, soonest_ms);
+        soonest_ms = found.map_or(soonest_ms, |idle| idle.at_ms);
+        found
+    });
+    let (left, idle) = due.min_by_key(|(left, idle)| (idle.at_ms, idle.peak_per_mille, *left))?;
+    let [shard, adjacent] = [left, left + 1].map(|index| input.map.open[index].id);
+    Some(Due { shard, adjacent, idle })
 }
 
 /// Merges the coldest neighbours while there are more shards than the most that is asked for, whatever they carry.
@@ -67,17 +96,26 @@ pub(crate) fn return_to_max(input: &Input<'_>, draft: &mut Draft) {
 fn pairs(
     input: &Input<'_>,
     draft: &Draft,
-    peak: impl Fn(&ShardHistory, &ShardHistory) -> Option<(u32, u32)>,
+    peak: impl FnMut(&ShardHistory, &ShardHistory) -> Option<(u32, u32)>,
 ) -> Vec<Pair> {
-    let open = &input.map.open;
-    let mut pairs: Vec<Pair> = (0..open.len().saturating_sub(1))
-        .filter(|left| draft.is_free(&open[*left]) && draft.is_free(&open[left + 1]))
-        .filter_map(|left| {
-            let [a, b] = [left, left + 1].map(|index| input.history.get(index, open[index].id));
-            let (for_s, peak_per_mille) = peak(a?, b?)?;
-            Some(Pair { left, peak_per_mille, for_s })
-        })
-        .collect();
+    let known = neighbours(input, draft, peak);
+    let mut pairs: Vec<Pair> =
+        known.map(|(left, (for_s, peak_per_mille))| Pair { left, peak_per_mille, for_s }).collect();
     pairs.sort_by_key(|pair| (pair.peak_per_mille, pair.left));
     pairs
+}
+
+/// Free neighbours of which `tell` has something to say, by the index of the left one.
+fn neighbours<'a, T>(
+    input: &Input<'a>,
+    draft: &'a Draft,
+    mut tell: impl FnMut(&ShardHistory, &ShardHistory) -> Option<T> + 'a,
+) -> impl Iterator<Item = (usize, T)> {
+    let Input { map: ShardMap { open, .. }, history, .. } = *input;
+    (0..open.len().saturating_sub(1))
+        .filter(|left| draft.is_free(&open[*left]) && draft.is_free(&open[left + 1]))
+        .filter_map(move |left| {
+            let [a, b] = [left, left + 1].map(|index| history.get(index, open[index].id));
+            Some((left, tell(a?, b?)?))
+        })
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use millrace_core::floor::FloorWindow;
 use millrace_core::load::{ShardLoad, Target};
 use millrace_core::{HashKey, ShardId};
 
@@ -70,7 +71,7 @@ impl fmt::Display for Bytes {
 }
 
 /// Thousandths as per cent.
-struct Percent(u32);
+pub(crate) struct Percent(pub(crate) u32);
 
 impl fmt::Display for Percent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -141,6 +142,19 @@ pub enum Finding {
         /// By how many splits or merges that is mended now.
         reshards: u32,
     },
+    /// There are fewer shards than a window of the floor asks for, which is on or soon will be.
+    Floor {
+        /// How many there will be once all reshards are finished.
+        shards: u32,
+        /// How many are asked for.
+        least: u32,
+        /// The window that asks for the most.
+        window: FloorWindow,
+        /// When it is over, in Unix milliseconds.
+        until_ms: i64,
+        /// By how many splits that is mended now.
+        reshards: u32,
+    },
     /// Another number of shards was asked for.
     Resize {
         /// How many there are.
@@ -165,7 +179,10 @@ impl Finding {
             | Finding::HotKey { shard, .. }
             | Finding::AtMax { shard, .. }
             | Finding::Merge { shard, .. } => Some(*shard),
-            Finding::OutOfBounds { .. } | Finding::Resize { .. } | Finding::Refused { .. } => None,
+            Finding::OutOfBounds { .. }
+            | Finding::Floor { .. }
+            | Finding::Resize { .. }
+            | Finding::Refused { .. } => None,
         }
     }
 
@@ -177,6 +194,7 @@ impl Finding {
             Finding::AtMax { .. } => "AtMaxShards",
             Finding::Merge { .. } => "Merge",
             Finding::OutOfBounds { .. } => "OutOfBounds",
+            Finding::Floor { .. } => "Floor",
             Finding::Resize { .. } => "Resize",
             Finding::Refused { .. } => "Refused",
         }
@@ -187,7 +205,9 @@ impl Finding {
         match self {
             Finding::Split { .. } | Finding::Merge { .. } => true,
             Finding::HotKey { .. } | Finding::AtMax { .. } | Finding::Refused { .. } => false,
-            Finding::OutOfBounds { reshards, .. } | Finding::Resize { reshards, .. } => *reshards > 0,
+            Finding::OutOfBounds { reshards, .. }
+            | Finding::Floor { reshards, .. }
+            | Finding::Resize { reshards, .. } => *reshards > 0,
         }
     }
 }
@@ -228,6 +248,12 @@ impl fmt::Display for Finding {
                 f,
                 "the stream has {shards} shards, where {min_shards} to {max_shards} are asked for: {}",
                 Steps { reshards: *reshards, splits: shards < min_shards }
+            ),
+            Finding::Floor { shards, least, window, until_ms, reshards } => write!(
+                f,
+                "the stream has {shards} shards, where the window {window} of its floor asks for {least} until {}: {}",
+                window.clock(*until_ms),
+                Steps { reshards: *reshards, splits: true }
             ),
             Finding::Resize { from, to, reshards } => write!(
                 f,

@@ -8,8 +8,14 @@ use millrace_core::{ShardId, ShardMap};
 use crate::levels::{LONGEST_WAIT, Levels};
 use crate::trend::Trend;
 
+/// How long observations are apart, in milliseconds.
+const SECOND_MS: i64 = 1_000;
+
 /// Into how many spans that time is divided.
 const SPANS: usize = 24;
+
+/// The highest load of any shard is told of at least this time, and of at most twice as long, in milliseconds.
+const BUSIEST_SPAN_MS: i64 = 60_000;
 
 /// Throttled demand counts up to this multiple of what was stored: clients that try again and again would
 /// otherwise make it endless.
@@ -27,6 +33,28 @@ pub struct LoadHistory {
     trend: Trend,
     /// How long neighbours have to be idle now before they are merged, in milliseconds.
     wait_ms: i64,
+    busiest: Busiest,
+}
+
+/// The highest load of any one shard lately, in thousandths of the target.
+#[derive(Clone, Copy, Debug, Default)]
+struct Busiest {
+    /// In the present span of [`BUSIEST_SPAN_MS`], and in the one before it.
+    present: u32,
+    before: u32,
+    /// When the present one began, in Unix milliseconds.
+    began_ms: i64,
+}
+
+/// Two neighbours that will have been idle for long enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Idle {
+    /// The first second at which they will, in Unix milliseconds.
+    pub(crate) at_ms: i64,
+    /// How long they have to be, in milliseconds.
+    pub(crate) wait_ms: i64,
+    /// The most that both will have carried together in that time, in thousandths of the target.
+    pub(crate) peak_per_mille: u32,
 }
 
 /// What is remembered of one shard.
@@ -119,6 +147,15 @@ fn demand_per_mille(load: &ShardLoad, target: &Target) -> u32 {
     u32::try_from(demand.min(most)).unwrap_or(u32::MAX)
 }
 
+impl Busiest {
+    fn observe(&mut self, now_ms: i64, highest: u32) {
+        if now_ms - self.began_ms >= BUSIEST_SPAN_MS {
+            *self = Busiest { present: 0, before: self.present, began_ms: now_ms };
+        }
+        self.present = self.present.max(highest);
+    }
+}
+
 impl LoadHistory {
     /// A history that knows nothing.
     pub fn new() -> LoadHistory {
@@ -164,6 +201,8 @@ impl LoadHistory {
         self.trend.observe(now_ms, all);
         self.levels.observe(now_ms, all, self.shards.len(), least_ms);
         self.wait_ms = self.levels.wait(self.shards.len()) * least_ms;
+        let highest = self.shards.iter().map(|shard| shard.now_per_mille).max().unwrap_or(0);
+        self.busiest.observe(now_ms, highest);
     }
 
     /// Brings the shards into the map's order, with those that are new to it.
@@ -186,6 +225,8 @@ impl LoadHistory {
             shards.push(known.remove(&open.id).unwrap_or(new));
         }
         self.shards = shards;
+        // What a parent carried is no load of a shard that there is.
+        self.busiest = Busiest { began_ms: now_ms, ..Busiest::default() };
     }
 
     /// How much memory it takes, in bytes.
@@ -217,10 +258,48 @@ impl LoadHistory {
         merge_after_s: u32,
     ) -> Option<(i64, u32)> {
         let wait_ms = self.wait_ms;
-        let known = now_ms - a.since_ms.max(b.since_ms) >= wait_ms;
-        let before_ms = wait_ms - (now_ms - self.span_began_ms);
-        let spans = 1 + (before_ms.max(0) as u64).div_ceil(span_ms(merge_after_s).max(1) as u64) as usize;
-        known.then(|| (wait_ms, a.peak_with(b, spans)))
+        let spans = spans(wait_ms, now_ms - self.span_began_ms, span_ms(merge_after_s));
+        (now_ms >= known_ms(a, b, wait_ms)).then(|| (wait_ms, a.peak_with(b, spans)))
+    }
+
+    /// From which second on [`Self::idle`] tells of a peak below `below_per_mille`, where both go on carrying what they
+    /// do now and are observed each second. Nothing, if that is too much. Not looked for beyond `most_ms`.
+    pub(crate) fn idle_from(
+        &self,
+        [a, b]: [&ShardHistory; 2],
+        now_ms: i64,
+        merge_after_s: u32,
+        below_per_mille: u32,
+        most_ms: i64,
+    ) -> Option<Idle> {
+        let load = a.now_per_mille + b.now_per_mille;
+        let (wait_ms, span_ms) = (self.wait_ms, span_ms(merge_after_s));
+        let known_ms = known_ms(a, b, wait_ms);
+        if load >= below_per_mille || known_ms > most_ms {
+            return None;
+        }
+        let second = |at_ms: i64| now_ms + ((at_ms - now_ms).max(0) + SECOND_MS - 1) / SECOND_MS * SECOND_MS;
+        let sums = a.peaks.iter().zip(b.peaks).map(|(a, b)| u32::from(*a) + u32::from(b));
+        // How many spans ago they were too loud.
+        let quiet = sums.clone().take_while(|sum| *sum < below_per_mille).count();
+        let (mut began_ms, mut first_ms) = (self.span_began_ms, now_ms);
+        for new in 0..=SPANS {
+            let next_ms = second((began_ms + span_ms).max(now_ms + 1));
+            // From when on no more spans are looked at than have been quiet.
+            let forgotten_ms = match quiet + new {
+                0 => next_ms,
+                quiet if quiet >= SPANS => began_ms,
+                quiet => began_ms + wait_ms - (quiet as i64 - 1) * span_ms,
+            };
+            let at_ms = second(forgotten_ms.max(known_ms).max(first_ms));
+            if at_ms < next_ms {
+                let spans = spans(wait_ms, at_ms - began_ms, span_ms);
+                let before = sums.take(spans.saturating_sub(new)).max().unwrap_or(0);
+                return (at_ms <= most_ms).then(|| Idle { at_ms, wait_ms, peak_per_mille: before.max(load) });
+            }
+            (began_ms, first_ms) = (next_ms, next_ms);
+        }
+        None
     }
 
     /// Until when (exclusive, in Unix milliseconds) observing the same loads on the same map again each second changes
@@ -233,12 +312,12 @@ impl LoadHistory {
         if self.shards.iter().any(restless) {
             return now_ms;
         }
-        let span_ms = span_ms(merge_after_s).max(1);
+        let span_ms = span_ms(merge_after_s);
         let mut until_ms = self.span_began_ms + span_ms;
         for pair in self.shards.windows(2) {
             let wait_ms = self.wait_ms;
             // When they are known for long enough, and when the oldest span is no longer looked at.
-            let known_ms = pair[0].since_ms.max(pair[1].since_ms) + wait_ms;
+            let known_ms = known_ms(&pair[0], &pair[1], wait_ms);
             let forgotten_ms = self.span_began_ms + wait_ms % span_ms;
             for at_ms in [known_ms, forgotten_ms] {
                 if at_ms > now_ms {
@@ -249,15 +328,31 @@ impl LoadHistory {
         until_ms
     }
 
+    /// The highest load of any one shard of the last one to two minutes, since the shards last changed, in thousandths
+    /// of the target.
+    pub(crate) fn busiest_per_mille(&self) -> u32 {
+        self.busiest.present.max(self.busiest.before)
+    }
+
     /// The most that two neighbours carried together in all the time that is remembered, in thousandths of the target.
     pub(crate) fn peak(&self, a: &ShardHistory, b: &ShardHistory) -> u32 {
         a.peak_with(b, SPANS)
     }
 }
 
+/// From when on two neighbours are known for so long, in Unix milliseconds.
+fn known_ms(a: &ShardHistory, b: &ShardHistory, wait_ms: i64) -> i64 {
+    a.since_ms.max(b.since_ms) + wait_ms
+}
+
+/// How many spans a wait reaches into, where the present one has lasted for `present_ms`.
+fn spans(wait_ms: i64, present_ms: i64, span_ms: i64) -> usize {
+    1 + ((wait_ms - present_ms).max(0) as u64).div_ceil(span_ms as u64) as usize
+}
+
 /// How long a span lasts, in milliseconds.
 fn span_ms(merge_after_s: u32) -> i64 {
-    i64::from(merge_after_s) * 1_000 * LONGEST_WAIT / (SPANS as i64 - 1)
+    (i64::from(merge_after_s) * 1_000 * LONGEST_WAIT / (SPANS as i64 - 1)).max(1)
 }
 
 /// Adds another owner's report. Of the two views of where the load lies, the heavier one's stays.

@@ -5,7 +5,7 @@ const WAITS: [i64; 4] = [1, 3, 6, LONGEST_WAIT];
 
 /// For how many times the least wait before a merge loads are remembered: the longest wait. By then an idle shard has
 /// cost about what a reshard does.
-pub(crate) const LONGEST_WAIT: i64 = 12;
+pub const LONGEST_WAIT: i64 = 12;
 
 /// What a merge that turned out wrong costs, as a multiple of what an idle shard costs in the least wait: an
 /// hour and a half, a reshard and its part in the split that brings the shard back.

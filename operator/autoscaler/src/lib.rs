@@ -9,10 +9,13 @@
 
 mod down;
 mod finding;
+mod floor;
 mod history;
 mod levels;
+mod outlook;
 mod policy;
 mod profile;
+mod reach;
 mod trend;
 mod up;
 
@@ -22,7 +25,10 @@ use millrace_core::plan::Action;
 use millrace_core::{CapacityMode, OpenShard, ShardId, ShardMap};
 
 pub use finding::{Finding, Seen};
+pub use floor::{Asks, FloorNow, LEAD_MS};
 pub use history::LoadHistory;
+pub use levels::LONGEST_WAIT;
+pub use outlook::{HotKey, Outlook, Standing, outlook};
 pub use policy::Policy;
 
 /// What a decision rests on.
@@ -69,7 +75,7 @@ pub fn decide(input: &Input<'_>) -> Decision {
 fn on_demand(input: &Input<'_>) -> Decision {
     let mut draft = Draft::new(input);
     up::split_overloaded(input, &mut draft);
-    up::reach_min(input, &mut draft);
+    reach::reach_least(input, &mut draft);
     down::return_to_max(input, &mut draft);
     down::merge_idle(input, &mut draft);
     draft.decision

@@ -4,7 +4,9 @@ use millrace_core::load::Target;
 use millrace_core::map::MAX_OPEN_SHARDS;
 use millrace_core::{CapacityMode, StreamConfig};
 
-/// What the autoscaler aims at, for one stream.
+use crate::floor::FloorNow;
+
+/// What the autoscaler aims at, for one stream at one time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Who decides how many shards there are.
@@ -17,6 +19,8 @@ pub struct Policy {
     pub min_shards: u32,
     /// OnDemand: the most shards that are made.
     pub max_shards: u32,
+    /// OnDemand: what the floor asks for at this time.
+    pub floor: FloorNow,
     /// What one shard shall carry.
     pub target: Target,
     /// A shard above its target for so long is split, in seconds; one that throttles, at once.
@@ -37,8 +41,9 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// The policy that a stream's configuration asks for; what that leaves open is as production runs.
-    pub fn of(config: &StreamConfig) -> Policy {
+    /// The policy that a stream's configuration asks for at `now_ms` (Unix milliseconds); what that leaves open is as
+    /// production runs.
+    pub fn of(config: &StreamConfig, now_ms: i64) -> Policy {
         let most = MAX_OPEN_SHARDS as u32;
         let min_shards = config.min_shards.clamp(1, most);
         Policy {
@@ -47,6 +52,7 @@ impl Policy {
             rescale: config.rescale,
             min_shards,
             max_shards: config.max_shards.clamp(min_shards, most),
+            floor: FloorNow::at(&config.floor, now_ms, config.merge_after_s),
             target: Target {
                 bytes_per_s: config.target_bytes_per_s.max(1),
                 records_per_s: config.target_records_per_s.max(1),
@@ -58,5 +64,19 @@ impl Policy {
             max_children: 32,
             max_reshards: 64,
         }
+    }
+
+    /// The fewest shards there are to be: by the bounds or by the floor.
+    pub(crate) fn least(&self) -> u32 {
+        self.at_least(self.floor.asks.as_ref().map_or(0, |asks| asks.window.shards))
+    }
+
+    /// The fewest shards that merges leave.
+    pub(crate) fn least_kept(&self) -> u32 {
+        self.at_least(self.floor.keep)
+    }
+
+    fn at_least(&self, floor: u32) -> u32 {
+        self.min_shards.max(floor.min(self.max_shards))
     }
 }

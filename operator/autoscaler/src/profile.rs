@@ -143,6 +143,13 @@ impl Profile {
         }
         Cuts { at, hot, heaviest_per_mille: heaviest as u32 }
     }
+
+    /// Where to cut it into so many parts of about equal load; fewer, where one key has the load of several.
+    pub(crate) fn divide(&self, parts: u32) -> Vec<HashKey> {
+        let mut at = inner_cuts(&self.pieces, parts);
+        at.dedup();
+        at.into_iter().map(HashKey).collect()
+    }
 }
 
 /// Where to cut a run into `count` parts of about equal load; fewer where one key spans several parts.

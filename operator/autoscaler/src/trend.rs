@@ -8,6 +8,12 @@ const SLOT_MS: i64 = 5_000;
 /// Over how many slots growth is looked at: twice in a row each, from ten seconds to two minutes and a half.
 const SPANS: [usize; 4] = [1, 3, 8, 15];
 
+/// How many slots that takes.
+const MOST_SLOTS: usize = SPANS[SPANS.len() - 1] * 2 + 1;
+
+/// How long observations are apart, in milliseconds.
+const SECOND_MS: i64 = 1_000;
+
 /// The most growth that is planned for, in thousandths of the load: as steep a rise turns as soon as not.
 const MOST_GROWTH_PER_MILLE: u64 = 700;
 
@@ -20,22 +26,33 @@ pub(crate) struct Trend {
     began_ms: i64,
     sum: u64,
     count: u64,
+    /// The load that was noted last, and when, in Unix milliseconds.
+    latest: Option<u64>,
+    latest_ms: i64,
 }
 
 impl Trend {
-    /// Notes the load of all shards together, in thousandths of a target.
+    /// Notes the load of all shards together, in thousandths of a target. Seconds at which nobody looked were like the
+    /// last one that somebody has seen.
     pub(crate) fn observe(&mut self, now_ms: i64, load_per_mille: u64) {
-        // Slots in which nobody looked were like the last one that somebody has seen.
-        let most = SPANS[SPANS.len() - 1] * 2 + 1;
-        let passed = ((now_ms - self.began_ms) / SLOT_MS).clamp(0, most as i64);
-        for _ in 0..passed {
-            let mean = self.sum.checked_div(self.count).or(self.slots.front().copied());
-            self.slots.push_front(mean.unwrap_or(load_per_mille));
-            (self.sum, self.count) = (0, 0);
+        let remembered_ms = MOST_SLOTS as i64 * SLOT_MS;
+        let mut missed_ms = (self.latest_ms + SECOND_MS).max(now_ms - remembered_ms);
+        while missed_ms + SECOND_MS <= now_ms {
+            self.add(missed_ms, self.latest.unwrap_or(load_per_mille));
+            missed_ms += SECOND_MS;
         }
-        self.slots.truncate(most);
-        if passed > 0 {
-            self.began_ms = now_ms - (now_ms - self.began_ms) % SLOT_MS;
+        self.add(now_ms, load_per_mille);
+        (self.latest_ms, self.latest) = (now_ms, Some(load_per_mille));
+    }
+
+    fn add(&mut self, at_ms: i64, load_per_mille: u64) {
+        if at_ms - self.began_ms >= SLOT_MS {
+            if let Some(mean) = self.sum.checked_div(self.count) {
+                self.slots.push_front(mean);
+                self.slots.truncate(MOST_SLOTS);
+            }
+            (self.sum, self.count) = (0, 0);
+            self.began_ms = at_ms - at_ms.rem_euclid(SLOT_MS);
         }
         self.sum += load_per_mille;
         self.count += 1;

@@ -1,7 +1,7 @@
-//! More shards: where load is, and up to the least that is asked for.
+//! More shards: where load is.
 
 use millrace_core::plan::Action;
-use millrace_core::{HashRange, OpenShard};
+use millrace_core::{OpenShard, ShardId};
 
 use crate::history::ShardHistory;
 use crate::profile::{Cuts, Profile};
@@ -26,6 +26,19 @@ struct Overloaded<'a> {
     history: &'a ShardHistory,
     per_mille: u32,
     for_s: u32,
+    /// For how many seconds more before it is split, if its load stays as it is.
+    wait_s: u32,
+}
+
+/// A shard that is above its target, and on which nothing is decided as yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    pub(crate) shard: ShardId,
+    pub(crate) per_mille: u32,
+    /// For how many seconds it is above its target.
+    pub(crate) for_s: u32,
+    /// In how many seconds it is split, if its load stays as it is; 0 where no cut of it would help.
+    pub(crate) wait_s: u32,
 }
 
 /// Splits shards that are above their target, the hottest first.
@@ -37,6 +50,7 @@ pub(crate) fn split_overloaded(input: &Input<'_>, draft: &mut Draft) {
         .enumerate()
         .filter(|(_, shard)| draft.is_free(shard))
         .filter_map(|(index, shard)| overload(input, index, shard))
+        .filter(|over| over.wait_s == 0)
         .collect();
     overloaded.sort_by_key(|over| (std::cmp::Reverse(over.per_mille), over.shard.id));
     for over in overloaded {
@@ -44,24 +58,43 @@ pub(crate) fn split_overloaded(input: &Input<'_>, draft: &mut Draft) {
     }
 }
 
-/// How far a shard is above its target, if it has been for long enough.
+/// The shard above its target on which [`split_overloaded`] decides next; of those that it has not `decided` on.
+pub(crate) fn next_watched(
+    input: &Input<'_>,
+    draft: &Draft,
+    decided: impl Fn(ShardId) -> bool,
+) -> Option<Waiting> {
+    let shards = input.map.open.iter().enumerate();
+    let over = shards.filter_map(|(index, shard)| overload(input, index, shard));
+    // A burst that is over by the next second does not wait for it.
+    let lasts = |over: &Overloaded<'_>| over.wait_s == 0 || over.history.now_per_mille >= BURST_PER_MILLE;
+    over.filter(|over| lasts(over) && draft.is_free(over.shard) && !decided(over.shard.id))
+        .min_by_key(|over| (over.wait_s == 0, over.wait_s, std::cmp::Reverse(over.per_mille), over.shard.id))
+        .map(|Overloaded { shard, per_mille, for_s, wait_s, .. }| Waiting {
+            shard: shard.id,
+            per_mille,
+            for_s,
+            wait_s,
+        })
+}
+
+/// How far a shard is above its target, and for how long it stays so before something is done about it.
 fn overload<'a>(input: &Input<'a>, index: usize, shard: &'a OpenShard) -> Option<Overloaded<'a>> {
     let history = input.history.get(index, shard.id)?;
-    if history.seen < GRACE_REPORTS {
-        return None;
-    }
     // The first report above the target covers a second already.
     let for_s = history.over_since_ms.map_or(0, |since| 1 + ((input.now_ms - since).max(0) / 1_000) as u32);
     let bursts = history.throttles() && history.plan_per_mille() >= BURST_PER_MILLE;
-    if for_s < input.policy.split_after_s && !bursts {
+    if for_s == 0 && !bursts {
         return None;
     }
+    let wait_s = if bursts { 0 } else { input.policy.split_after_s.saturating_sub(for_s) };
     Some(Overloaded {
         index,
         shard,
         history,
         per_mille: history.plan_per_mille().max(1_001),
         for_s: for_s.max(1),
+        wait_s: wait_s.max(GRACE_REPORTS.saturating_sub(history.seen)),
     })
 }
 
@@ -114,32 +147,4 @@ fn split(input: &Input<'_>, draft: &mut Draft, over: &Overloaded<'_>) {
         isolated: hot.into_iter().map(|(key, _)| key).collect(),
     });
     draft.act(Action::Split { shard, cuts: at });
-}
-
-/// Splits the widest shards until there are as many as the least that is asked for.
-pub(crate) fn reach_min(input: &Input<'_>, draft: &mut Draft) {
-    let min_shards = input.policy.min_shards;
-    let shards = draft.shards;
-    if shards >= min_shards {
-        return;
-    }
-    let mut free: Vec<(usize, HashRange)> = (0..input.map.open.len())
-        .filter(|index| draft.is_free(&input.map.open[*index]))
-        .map(|index| (index, input.map.range(index)))
-        .filter(|(_, range)| range.width() > 0)
-        .collect();
-    free.sort_by_key(|(index, range)| (std::cmp::Reverse(range.width()), *index));
-    let mut reshards = 0;
-    for (index, range) in free {
-        let missing = min_shards.saturating_sub(draft.shards);
-        if missing == 0 || draft.reshards_left == 0 {
-            break;
-        }
-        let parts = (missing + 1).min(input.policy.max_children).min(1 + min_shards.div_ceil(shards.max(1)));
-        let cuts = range.divide(parts.max(2)).split_off(1);
-        draft.act(Action::Split { shard: input.map.open[index].id, cuts });
-        reshards += 1;
-    }
-    let max_shards = input.policy.max_shards;
-    draft.decision.findings.push(Finding::OutOfBounds { shards, min_shards, max_shards, reshards });
 }

@@ -103,6 +103,7 @@ pub async fn run(args: BrokerArgs) -> anyhow::Result<()> {
         controller: args.control,
         credentials,
         declarations,
+        why: false,
         admin: args.admin_listen.map(|listen| AdminOptions { listen, metrics: args.metrics }),
     })
     .await

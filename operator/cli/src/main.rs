@@ -24,6 +24,7 @@ mod simulate;
 mod split;
 mod status;
 mod tail;
+mod why;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -64,6 +65,8 @@ enum Command {
     Merge(merge::MergeArgs),
     /// Tell how Brokers and Streams on a cluster are, and what to do where they are not ready
     Status(status::StatusArgs),
+    /// Tell why a stream has the shards it has: the last decisions, and what the autoscaler waits for
+    Why(why::WhyArgs),
     /// Run the autoscaler, or a peer of it, on a recorded load, and tell what it would have cost
     Simulate(simulate::SimulateArgs),
     /// Print what makes a shell, or kubectl, complete these commands
@@ -107,6 +110,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Tail(args) => tail::run(args).await,
         Command::Split(args) => split::run(args).await,
         Command::Merge(args) => merge::run(args).await,
+        Command::Why(args) => why::run(args).await,
         Command::Simulate(args) => simulate::run(&args),
         Command::Completion(args) => completion::run(args, Cli::command()),
         Command::Complete(args) => completion::answer(args, Cli::command()).await,

@@ -12,7 +12,7 @@ use millrace_log::{Heartbeats, Kv, Log};
 use millrace_server::broker::{Broker, BrokerParts, Declarations, Peers, Settings};
 use millrace_server::clock::{Clock, SystemClock};
 use millrace_server::controller::{Controller, ControllerParts, ControllerSettings};
-use millrace_server::http::{self, BodyBudget, BodyLimits, ListenerConfig, Readiness, Router};
+use millrace_server::http::{self, Api, BodyBudget, BodyLimits, ListenerConfig, Readiness, Router};
 use millrace_server::kinesis::{Kinesis, MAX_REQUEST_BYTES};
 use millrace_server::peer_http::serve_peers;
 use millrace_server::sigv4::{Credentials, Verifier};
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{AdminOptions, BrokerAdmin};
 use crate::serving;
+use crate::why::WhyApi;
 
 /// How long a request's body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -53,6 +54,8 @@ pub struct NodeOptions {
     pub credentials: Credentials,
     /// Where streams are declared, if elsewhere than in the log.
     pub declarations: Option<Arc<dyn Declarations>>,
+    /// Whether it is told, to whoever asks, why streams have the shards they have; where the controller runs.
+    pub why: bool,
     /// Where probes are answered, if anywhere.
     pub admin: Option<AdminOptions>,
 }
@@ -75,7 +78,7 @@ pub struct Node {
     pub address: SocketAddr,
     readiness: Readiness,
     admin: Option<Arc<BrokerAdmin>>,
-    controller: Option<Controller>,
+    controller: Option<Arc<Controller>>,
     stop: CancellationToken,
     listeners: Vec<JoinHandle<()>>,
 }
@@ -133,7 +136,7 @@ impl Node {
         );
         let controller = options.controller.then(|| {
             let settings = ControllerSettings::default();
-            Controller::start(ControllerParts { log, kv, heartbeats, clock, settings })
+            Arc::new(Controller::start(ControllerParts { log, kv, heartbeats, clock, settings }))
         });
         let mut listeners = Vec::new();
         if let Some(listener) = peer_listener {
@@ -163,7 +166,11 @@ impl Node {
         });
         let verifier = Arc::new(Verifier::new(options.credentials));
         let kinesis = Kinesis::new(broker.clone(), verifier, limits, answers, stop.clone());
-        let router = Arc::new(Router::new(vec![Arc::new(kinesis)], readiness.clone()));
+        let mut apis: Vec<Arc<dyn Api>> = vec![Arc::new(kinesis)];
+        if let Some(controller) = controller.as_ref().filter(|_| options.why) {
+            apis.insert(0, Arc::new(WhyApi::new(broker.clone(), controller.clone())));
+        }
+        let router = Arc::new(Router::new(apis, readiness.clone()));
         let stopping = stop.clone().cancelled_owned();
         let bounds = ListenerConfig::default();
         let bounds = ListenerConfig {
@@ -177,7 +184,7 @@ impl Node {
 
     /// The controller, if it runs here.
     pub fn controller(&self) -> Option<&Controller> {
-        self.controller.as_ref()
+        self.controller.as_deref()
     }
 
     /// From now on `GET /ready` answers 200.

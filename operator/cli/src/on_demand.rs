@@ -35,9 +35,12 @@ pub fn remedy(error: anyhow::Error, opened: &Opened, shards: &[Shard]) -> anyhow
 /// otherwise.
 fn patch(object: &Stream, open: usize) -> String {
     let mut capacity = json!({ "mode": "Provisioned", "shards": open });
-    // The rules refuse Apply in this mode; null takes the field away.
+    // The rules refuse Apply and a floor in this mode; null takes the field away.
     if object.spec.capacity.autoscaling == Some(Autoscaling::Apply) {
         capacity["autoscaling"] = Value::Null;
+    }
+    if !object.spec.capacity.floor.is_empty() {
+        capacity["floor"] = Value::Null;
     }
     let patch = json!({ "spec": { "capacity": capacity } });
     format!(
@@ -89,6 +92,9 @@ mod tests {
         );
         let applied = said(opened(json!({ "autoscaling": "Apply" })));
         assert!(applied.contains("\"autoscaling\":null"), "{applied}");
+        let window = json!({ "start": "08:00", "end": "18:00", "shards": 20 });
+        let floored = said(opened(json!({ "floor": [window] })));
+        assert!(floored.contains("\"floor\":null") && !plain.contains("floor"), "{floored}");
     }
 
     #[test]

@@ -8,6 +8,8 @@ use anyhow::Context;
 use clap::builder::PossibleValuesParser;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
+use millrace_core::Floor;
+use millrace_core::floor::{Days, FloorWindow, InvalidDays, InvalidTime};
 use millrace_simulator::{Figures, Keys, Load, Policy, Run, TARGET, Trace, plot, run as simulate};
 
 /// Options of `millrace simulate`.
@@ -32,6 +34,10 @@ pub struct SimulateArgs {
     /// The part of all records that go to one of the keys, above 0 and below 1
     #[arg(long, value_name = "SHARE", value_parser = share)]
     hot_key: Option<f64>,
+    /// A window in which the policy millrace has at least SHARDS, such as 08:00-18:00=20 or Mon-Fri@08:00-18:00=20, on
+    /// the clock of the trace; may be given several times
+    #[arg(long = "floor", value_name = "[DAYS@]START-END=SHARDS", value_parser = window)]
+    floor: Vec<FloorWindow>,
     /// Draws the keys, and what else is left to chance: the same number gives the same run
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
@@ -48,11 +54,16 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<()> {
     let trace = read(&args.trace)?;
     let keys = Keys::zipf(args.keys, args.zipf, args.hot_key, args.seed);
     let peak_records_per_s = f64::from(args.peak_shards) * TARGET.records_per_s as f64;
-    let load = Load::new(trace.scaled_to(peak_records_per_s), keys);
+    let load = Load { start_s: trace.start_s(), ..Load::new(trace.scaled_to(peak_records_per_s), keys) };
+    let floored = args.floor.is_empty() || args.policies.iter().any(|name| name == "millrace");
+    anyhow::ensure!(floored, "--floor is for the policy millrace alone: add --policy millrace");
     let mut runs: Vec<(&str, Run)> = Vec::new();
     for name in &args.policies {
-        let policy =
+        let mut policy =
             Policy::named(name, args.peak_shards).with_context(|| format!("there is no policy {name}"))?;
+        if let Policy::Millrace(config) = &mut policy {
+            config.floor = Floor(args.floor.clone());
+        }
         runs.push((name, simulate(&load, &policy, args.seed)));
     }
     if let Some(path) = &args.plot {
@@ -109,9 +120,41 @@ fn share(text: &str) -> Result<f64, String> {
     share.ok_or_else(|| "a number above 0 and below 1 is expected, such as 0.3".to_owned())
 }
 
+/// A window of a floor. Its zone is UTC, as which the trace's timestamps are read, whatever they are.
+fn window(text: &str) -> Result<FloorWindow, String> {
+    let form = || "a window and its shards are expected, such as 08:00-18:00=20".to_owned();
+    let (when, shards) = text.split_once('=').ok_or_else(form)?;
+    let (days, times) = match when.split_once('@') {
+        Some((days, times)) => (days.parse().map_err(|error: InvalidDays| error.to_string())?, times),
+        None => (Days::EVERY, when),
+    };
+    let (start, end) = times.split_once('-').ok_or_else(form)?;
+    let time = |text: &str| text.parse().map_err(|error: InvalidTime| error.to_string());
+    let shards = shards.parse().ok().filter(|shards| (1..=1_000).contains(shards));
+    let shards = shards.ok_or("1 to 1000 shards are expected, such as 08:00-18:00=20")?;
+    Ok(FloorWindow { start: time(start)?, end: time(end)?, days, time_zone: "UTC".to_owned(), shards })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_window_is_read_with_its_days_or_told_what_is_wrong() {
+        let read = |text: &str| window(text).map(|window| (window.to_string(), window.shards));
+        assert_eq!(read("08:00-18:00=20"), Ok(("08:00-18:00 UTC".to_owned(), 20)));
+        assert_eq!(read("Mon-Fri,Sun@22:00-06:00=7"), Ok(("Mon-Fri,Sun 22:00-06:00 UTC".to_owned(), 7)));
+        for (wrong, why) in [
+            ("08:00-18:00", "a window and its shards are expected"),
+            ("08:00=20", "a window and its shards are expected"),
+            ("8-18=20", "\"8\" is no time of day: write hours and minutes"),
+            ("Mo-Fr@08:00-18:00=20", "\"Mo\" is no day of the week: write Mon"),
+            ("08:00-18:00=0", "1 to 1000 shards are expected"),
+        ] {
+            let told = read(wrong).expect_err(wrong);
+            assert!(told.starts_with(why), "{told}");
+        }
+    }
 
     #[test]
     fn a_bad_row_is_told_with_its_file_and_line() {

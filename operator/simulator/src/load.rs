@@ -16,6 +16,8 @@ pub struct Segment {
 /// A load over time.
 #[derive(Clone, Debug)]
 pub struct Load {
+    /// When it begins, in Unix seconds: only a floor looks at it.
+    pub start_s: i64,
     /// One after another.
     pub segments: Vec<Segment>,
     /// The keys that records go to, and how they share in them. Recorded loads have one set; made-up ones, whose hot
@@ -24,9 +26,9 @@ pub struct Load {
 }
 
 impl Load {
-    /// A load on one set of keys.
+    /// A load on one set of keys, from the beginning of 1970 on.
     pub fn new(segments: Vec<Segment>, keys: Keys) -> Load {
-        Load { segments, keys: vec![keys] }
+        Load { start_s: 0, segments, keys: vec![keys] }
     }
 
     /// How long it lasts, in seconds.

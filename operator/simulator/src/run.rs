@@ -73,7 +73,8 @@ pub(crate) fn simulate(load: &Load, policy: &Policy, seed: u64, oracle_shard_hou
             let seconds = if settled { until_s - now_s } else { 1 };
             now_s += seconds;
             meter.add(&stream, keys, segment.records_per_s, seconds);
-            let seen = Seen { now_s, seconds, stream: &stream, keys, key_set: segment.keys, seed };
+            let (start_s, key_set) = (load.start_s, segment.keys);
+            let seen = Seen { start_s, now_s, seconds, stream: &stream, keys, key_set, seed };
             let actions = scaler.decide(&seen);
             let regretted = actions.iter().filter(|action| splits_merged(action, &merged, now_s)).count();
             let begun = stream.begin(&actions, now_s);
@@ -160,24 +161,48 @@ impl Throttling {
 
 #[cfg(test)]
 mod tests {
+    use millrace_core::floor::{Days, FloorWindow, TimeOfDay};
+    use millrace_core::{Floor, StreamConfig};
     use proptest::prelude::*;
 
     use super::*;
     use crate::keys::Keys;
+
+    /// A window of each day, in minutes after midnight.
+    fn window(start: u16, end: u16, shards: u32) -> FloorWindow {
+        let [start, end] = [start, end].map(|minutes| TimeOfDay::of_minutes(minutes).expect("within a day"));
+        FloorWindow { start, end, days: Days::EVERY, time_zone: "UTC".to_owned(), shards }
+    }
+
+    fn with_floor(policy: Policy, windows: &[FloorWindow]) -> Policy {
+        match policy {
+            Policy::Millrace(config) => {
+                Policy::Millrace(StreamConfig { floor: Floor(windows.to_vec()), ..config })
+            }
+            other => other,
+        }
+    }
+
+    fn windows() -> impl Strategy<Value = Vec<FloorWindow>> {
+        let window =
+            (0u16..300, 0u16..300, 1u32..20).prop_map(|(start, end, shards)| window(start, end, shards));
+        prop::collection::vec(window, 0..3)
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
 
         #[test]
         fn passing_over_seconds_that_are_alike_changes_nothing(
-            shards in prop::collection::vec((1u64..3_000, 0.0f64..20.0), 1..8), zipf in 0.0f64..1.2, seed in any::<u64>()
+            shards in prop::collection::vec((1u64..3_000, 0.0f64..20.0), 1..8), zipf in 0.0f64..1.2, seed in any::<u64>(),
+            windows in windows(), start_s in 0i64..86_400
         ) {
             let segments = shards.iter().map(|(for_s, shards)| {
                 Segment { for_s: *for_s, records_per_s: shards * TARGET.records_per_s as f64, keys: 0 }
             });
-            let load = Load::new(segments.collect(), Keys::zipf(1_000, zipf, None, seed));
+            let load = Load { start_s, ..Load::new(segments.collect(), Keys::zipf(1_000, zipf, None, seed)) };
             for name in Policy::NAMES.into_iter().filter(|name| *name != "oracle") {
-                let policy = Policy::named(name, 20).expect("there is such a policy");
+                let policy = with_floor(Policy::named(name, 20).expect("there is such a policy"), &windows);
                 let [skipped, each] = [true, false].map(|skips| simulate(&load, &policy, seed, 1.0, skips));
                 prop_assert_eq!(&skipped.course, &each.course, "{}", name);
                 let hours = (skipped.cost.shard_hours, each.cost.shard_hours);
@@ -197,6 +222,22 @@ mod tests {
         assert!((figures.throttled_fraction - 4_000.0 / 15_000.0).abs() < 1e-9);
         // All of it is by one key, which no split could help.
         assert_eq!((figures.avoidable_throttled_fraction, figures.overload_seconds), (0.0, 0));
+    }
+
+    #[test]
+    fn a_floor_before_a_known_peak_leaves_nothing_refused() {
+        let segment = |for_s, records_per_s| Segment { for_s, records_per_s, keys: 0 };
+        let day = vec![segment(3_600, 500.0), segment(3_600, 9_000.0), segment(79_200, 500.0)];
+        let load = Load::new(day, Keys::zipf(5_000, 0.5, None, 1));
+        let policy = Policy::named("millrace", 9).expect("there is such a policy");
+        let without = run(&load, &policy, 1);
+        assert!(without.figures.avoidable_throttled_fraction > 0.0, "{:?}", without.figures);
+        let with = run(&load, &with_floor(policy, &[window(60, 120, 16)]), 1);
+        assert_eq!(with.figures.throttled_fraction, 0.0, "{:?}", with.figures);
+        assert_eq!(with.figures.overload_seconds, 0);
+        let at = |at_s| with.course.shards.iter().rfind(|(from_s, _)| *from_s <= at_s).map(|(_, open)| *open);
+        assert!(at(3_539) < Some(5) && at(3_600) >= Some(16), "{:?}", with.course.shards);
+        assert_eq!(at(86_399), Some(1));
     }
 
     #[test]

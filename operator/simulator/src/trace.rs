@@ -73,6 +73,11 @@ impl Trace {
         Ok(Trace { rows })
     }
 
+    /// When it begins, in Unix seconds: its timestamps are read as UTC.
+    pub fn start_s(&self) -> i64 {
+        self.rows.first().map_or(0, |row| row.at_s)
+    }
+
     /// The load of the same shape whose highest row is `peak_records_per_s`: each row's count over the usual time
     /// between rows, held until the next row. (Held, not interpolated: so each row's records are as many as were
     /// counted, and each change comes as a jump, which is the hardest case for whoever has to react.)

@@ -80,7 +80,7 @@ fn moving_hot_key() -> impl Strategy<Value = Load> {
             let segments = (0..count)
                 .map(|n| Segment { for_s, records_per_s: shards * target(), keys: n % places })
                 .collect();
-            Load { segments, keys: (0..places as u64).map(|n| hot_key(share, n)).collect() }
+            Load { start_s: 0, segments, keys: (0..places as u64).map(|n| hot_key(share, n)).collect() }
         },
     )
 }

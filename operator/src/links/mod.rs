@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use millrace_autoscaler::Outlook;
 use millrace_log::{Kv, KvError, Log};
+use millrace_server::controller::Told;
 
 use crate::broker::Names;
 
@@ -48,6 +50,12 @@ pub struct Failure {
 pub trait Observe: Send + Sync {
     /// Why a stream is not tended, if it is not.
     fn failure(&self, namespace: &str, stream: &str) -> Option<Failure>;
+
+    /// What the autoscaler saw of a stream in the last second, and what it waits for.
+    fn outlook(&self, namespace: &str, stream: &str) -> Option<Arc<Outlook>>;
+
+    /// What was decided about a stream lately, oldest first.
+    fn decisions(&self, namespace: &str, stream: &str) -> Vec<Told>;
 
     /// What all lanes of a stream store, in bytes, as it was last looked at.
     fn stored_bytes_of(&self, data: &millrace_core::DataId) -> Option<u64>;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::{Stream, StreamExt};
 use http::StatusCode;
+use millrace_autoscaler::Outlook;
 use millrace_core::{DataId, StreamEntry, keys};
 use millrace_log::jetstream::{ConnectSettings, JetStream, Settings as LogSettings};
 use millrace_log::{Heartbeats, Kv, KvEvent, Log};
@@ -148,6 +149,14 @@ impl Observe for Observed {
     fn failure(&self, namespace: &str, stream: &str) -> Option<Failure> {
         let failure = self.controller.failure(namespace, stream)?;
         Some(Failure { lost: failure.lost, message: failure.message })
+    }
+
+    fn outlook(&self, namespace: &str, stream: &str) -> Option<Arc<Outlook>> {
+        self.controller.outlook(namespace, stream)
+    }
+
+    fn decisions(&self, namespace: &str, stream: &str) -> Vec<Told> {
+        self.controller.why(namespace, stream)
     }
 
     fn stored_bytes_of(&self, data: &DataId) -> Option<u64> {

@@ -1,6 +1,7 @@
 //! The Stream's reconciler: resolve → decide → apply → report.
 
 mod apply;
+pub mod autoscaler;
 pub mod decide;
 pub mod report;
 pub mod resolve;
@@ -174,6 +175,9 @@ fn tales(stream: &Stream, new: &StreamStatus) -> Vec<Tale> {
         && find(&old.conditions, Kind::StorageFull).is_none()
     {
         tales.push(Tale::warning("QuotaFull", full.message.clone()));
+    }
+    if find(&old.conditions, Kind::HotKey).is_some() && find(&new.conditions, Kind::HotKey).is_none() {
+        tales.push(Tale::normal("HotKeyGone", "No key alone brings more than a shard takes any more."));
     }
     tales
 }

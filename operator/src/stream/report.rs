@@ -8,6 +8,7 @@ use millrace_crds::condition::{self, Finding, Kind};
 use millrace_crds::stream::{ShardStatus, StreamStatus};
 use millrace_server::kinesis::Account;
 
+use super::autoscaler;
 use super::decide::{Blocked, Step};
 use super::resolve::{Found, Stored};
 
@@ -123,6 +124,13 @@ pub fn status(stream: &Stream, found: &Found, step: &Step, region: &str, now: &T
     let namespace = stream.metadata.namespace.as_deref().unwrap_or_default();
     let serves = !matches!(step, Step::Blocked(Blocked::Rival(_)));
     let stored = stored.filter(|_| serves);
+    let autoscaler = stored.and_then(|stored| {
+        autoscaler::status(before.autoscaler.as_ref(), stored.outlook.as_deref(), &stored.decisions, now)
+    });
+    match autoscaler.as_ref().and_then(autoscaler::hot_key) {
+        Some(finding) => condition::set(&mut conditions, Kind::HotKey, finding, generation, now),
+        None => condition::clear(&mut conditions, Kind::HotKey),
+    }
     let map = stored.and_then(|stored| stored.map.as_ref());
     let number = |count: usize| i32::try_from(count).ok();
     StreamStatus {
@@ -134,6 +142,7 @@ pub fn status(stream: &Stream, found: &Found, step: &Step, region: &str, now: &T
         reshards: map.and_then(|map| number(map.reshards.len())),
         lanes: map.map(|map| i32::from(map.lanes)),
         shards: map.map(shards).unwrap_or_default(),
+        autoscaler,
     }
 }
 

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
+use millrace_autoscaler::Outlook;
 use millrace_core::{ShardMap, StreamEntry, keys};
 use millrace_crds::{Broker, Stream};
+use millrace_server::controller::Told;
 
 use super::Error;
 use crate::apply::INSTANCE;
@@ -41,6 +43,10 @@ pub struct Stored {
     pub failure: Option<Failure>,
     /// How full it is.
     pub usage: Option<Usage>,
+    /// What its autoscaler sees.
+    pub outlook: Option<Arc<Outlook>>,
+    /// What that has decided lately, oldest first.
+    pub decisions: Vec<Told>,
 }
 
 /// Reads everything.
@@ -88,7 +94,9 @@ pub async fn stored(link: &Link, namespace: &str, name: &str) -> Result<Option<S
     let stored_bytes = link.observe.stored_bytes_of(&entry.data);
     let usage =
         stored_bytes.map(|stored_bytes| Usage { stored_bytes, limit_bytes: entry.config.quota_bytes });
-    Ok(Some(Stored { entry, revision: found.revision, map, failure, usage }))
+    let outlook = link.observe.outlook(namespace, name);
+    let decisions = link.observe.decisions(namespace, name);
+    Ok(Some(Stored { entry, revision: found.revision, map, failure, usage, outlook, decisions }))
 }
 
 /// The Stream that has this one's name, if another has. A watch may tell of one that is gone, and another watch has

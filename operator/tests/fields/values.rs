@@ -68,6 +68,8 @@ fn words(name: &str, schema: &Value) -> Vec<Value> {
         "quota" => vec![json!("2Gi"), json!("64Mi"), json!(1_i64 << 30), json!("1.5Gi")],
         "maxRecordSize" => vec![json!("2Mi"), json!("10Mi"), json!("1536Ki"), json!(1 << 20)],
         "bytesPerSecond" => vec![json!("2Mi"), json!("1Ki"), json!("1Gi"), json!(4096)],
+        "start" | "end" => list(&["08:00", "18:30", "00:00", "23:59"]),
+        "timeZone" => list(&["Europe/Berlin", "UTC", "America/Port-au-Prince"]),
         "size" => vec![json!("12Gi"), json!("20480Mi"), json!("1T")],
         "limits" | "requests" => {
             vec![json!("1Gi"), json!("1024Mi"), json!(536_870_912), json!("1e9"), json!("1.001Gi")]

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind, Status};
 use kube::{Client, ResourceExt};
+use millrace_autoscaler::Outlook;
 use millrace_core::{DataId, ShardMap, StreamEntry, StreamState, keys};
 use millrace_crds::{Broker, Stream};
 use millrace_fake_kube::FakeKube;
@@ -21,7 +22,7 @@ use millrace_operator::links::{Failure, Link, LinkPlan, Links, Observe};
 use millrace_operator::metrics::Metrics;
 use millrace_operator::{Settings, broker, stream};
 use millrace_server::clock::Clock;
-use millrace_server::controller::{Controller, ControllerParts, ControllerSettings};
+use millrace_server::controller::{Controller, ControllerParts, ControllerSettings, Told};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -60,25 +61,28 @@ pub(crate) fn is_fast() -> bool {
     std::env::var("MILLRACE_TEST").is_ok_and(|which| which == "fast")
 }
 
-/// The time stands still; what is random differs each time.
-struct TestClock(AtomicU64);
+/// The time stands still but where a test lets it pass; what is random differs each time.
+pub(crate) struct TestClock {
+    random: AtomicU64,
+    pub(crate) passed_ms: AtomicI64,
+}
 
 impl Clock for TestClock {
     fn now_ms(&self) -> i64 {
-        NOW_MS
+        NOW_MS + self.passed_ms.load(Ordering::Relaxed)
     }
 
     fn random(&self) -> u64 {
-        self.0.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        self.random.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 }
 
 /// Logs of Brokers: as volumes do, they outlive both Brokers and operators.
 #[derive(Clone, Default)]
-struct Logs(Arc<Mutex<HashMap<Names, MemoryCluster>>>);
+pub(crate) struct Logs(Arc<Mutex<HashMap<Names, MemoryCluster>>>);
 
 impl Logs {
-    fn of(&self, broker: &Names) -> MemoryCluster {
+    pub(crate) fn of(&self, broker: &Names) -> MemoryCluster {
         let mut logs = self.0.lock();
         let cluster = || MemoryCluster::new(1, NOW_MS, Faults::none());
         logs.entry(broker.clone()).or_insert_with(cluster).clone()
@@ -89,12 +93,21 @@ impl Logs {
 struct TestLinks {
     logs: Logs,
     clock: Arc<TestClock>,
-    running: Mutex<HashMap<Names, (Link, Controller)>>,
+    running: Mutex<HashMap<Names, Link>>,
 }
 
-struct NothingObserved;
+/// What the control loop sees; how much is stored is not looked at.
+struct Observed(Controller);
 
-impl Observe for NothingObserved {
+impl Observe for Observed {
+    fn outlook(&self, namespace: &str, stream: &str) -> Option<Arc<Outlook>> {
+        self.0.outlook(namespace, stream)
+    }
+
+    fn decisions(&self, namespace: &str, stream: &str) -> Vec<Told> {
+        self.0.why(namespace, stream)
+    }
+
     fn failure(&self, _: &str, _: &str) -> Option<Failure> {
         None
     }
@@ -120,14 +133,13 @@ impl Links for TestLinks {
                 clock: self.clock.clone(),
                 settings: ControllerSettings::default(),
             });
-            let link = Link { log: client.clone(), kv: client, observe: Arc::new(NothingObserved) };
-            (link, controller)
+            Link { log: client.clone(), kv: client, observe: Arc::new(Observed(controller)) }
         };
         self.running.lock().entry(broker.clone()).or_insert_with(connect);
     }
 
     fn get(&self, broker: &Names) -> Option<Link> {
-        self.running.lock().get(broker).map(|(link, _)| link.clone())
+        self.running.lock().get(broker).cloned()
     }
 
     fn forget(&self, broker: &Names) {
@@ -142,8 +154,8 @@ impl Links for TestLinks {
 /// An API server, logs, and an operator.
 pub(crate) struct World {
     pub(crate) kube: FakeKube,
-    logs: Logs,
-    clock: Arc<TestClock>,
+    pub(crate) logs: Logs,
+    pub(crate) clock: Arc<TestClock>,
     operator: Arc<Context>,
     known: Arc<Mutex<Vec<Arc<Stream>>>>,
     /// The Streams that there were in the round before.
@@ -156,7 +168,7 @@ impl World {
     pub(crate) fn new() -> World {
         let kube = FakeKube::new();
         let logs = Logs::default();
-        let clock = Arc::new(TestClock(AtomicU64::new(1)));
+        let clock = Arc::new(TestClock { random: AtomicU64::new(1), passed_ms: AtomicI64::new(0) });
         let known = Arc::new(Mutex::new(Vec::new()));
         let operator = operator(&kube, &logs, &clock, &known);
         World { kube, logs, clock, operator, known, listed: Vec::new(), first_seen: BTreeMap::new() }
@@ -209,7 +221,7 @@ impl World {
     }
 
     /// One round of everybody's work. Returns whether nothing failed.
-    async fn round(&mut self) -> bool {
+    pub(crate) async fn round(&mut self) -> bool {
         self.revive();
         let context = self.operator.clone();
         let Ok(streams) = list::<Stream>(&context.client).await else { return false };
@@ -280,7 +292,7 @@ impl World {
         assert_eq!(self.end(), before);
     }
 
-    fn entries(&self) -> Vec<(String, StreamEntry)> {
+    pub(crate) fn entries(&self) -> Vec<(String, StreamEntry)> {
         let logs = self.logs.0.lock();
         let values = logs.values().flat_map(|log| log.values(keys::STREAMS));
         values.map(|found| (found.key, StreamEntry::decode(&found.value).expect("an entry"))).collect()

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use millrace_autoscaler::Outlook;
 use millrace_core::beat::Beat;
 use millrace_core::load::ShardLoad;
 use millrace_core::{BrokerId, DataId, ShardMap, StreamEntry, keys};
@@ -28,12 +29,23 @@ pub(super) struct TendedStream {
     pub(super) changed: Notify,
     findings: Mutex<VecDeque<Told>>,
     failure: Mutex<Option<Failure>>,
+    outlook: Mutex<Option<Arc<Outlook>>>,
 }
 
 impl TendedStream {
     /// Notes why it is not tended, or that it is.
     pub(super) fn fail(&self, failure: Option<Failure>) {
         *self.failure.lock() = failure;
+    }
+
+    /// Notes what the autoscaler sees; nothing, where it looks at nothing.
+    pub(super) fn see(&self, outlook: Option<Outlook>) {
+        let mut before = self.outlook.lock();
+        let outlook = outlook.map(|outlook| match &*before {
+            Some(before) => outlook.following(before),
+            None => outlook,
+        });
+        *before = outlook.map(Arc::new);
     }
 
     /// The entry as it was last told, and its revision.
@@ -118,6 +130,7 @@ impl Known {
             changed: Notify::new(),
             findings: Mutex::default(),
             failure: Mutex::default(),
+            outlook: Mutex::default(),
         });
         state.streams.insert(found.key.clone(), stream.clone());
         Some(stream)
@@ -187,6 +200,11 @@ impl Known {
     pub(super) fn failure(&self, namespace: &str, name: &str) -> Option<Failure> {
         let state = self.state.lock();
         state.streams.get(&keys::stream(namespace, name))?.failure.lock().clone()
+    }
+
+    pub(super) fn outlook(&self, namespace: &str, name: &str) -> Option<Arc<Outlook>> {
+        let state = self.state.lock();
+        state.streams.get(&keys::stream(namespace, name))?.outlook.lock().clone()
     }
 
     pub(super) fn why(&self, namespace: &str, name: &str) -> Vec<Told> {

@@ -16,10 +16,11 @@ mod tend;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millrace_autoscaler::Finding;
+use millrace_autoscaler::{Finding, Outlook};
 use millrace_log::{Heartbeats, Kv, Log};
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
@@ -81,6 +82,32 @@ pub struct Told {
     pub applies: bool,
 }
 
+impl Told {
+    /// One CamelCase word for it, which tells advice from what is done.
+    pub fn reason(&self) -> String {
+        match self.is_advice() {
+            true => format!("Recommended{}", self.finding.name()),
+            false => self.finding.name().to_owned(),
+        }
+    }
+
+    /// Whether something is done about it.
+    pub fn is_applied(&self) -> bool {
+        self.applies && self.finding.acts()
+    }
+
+    fn is_advice(&self) -> bool {
+        !self.applies && self.finding.acts()
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let advice = if self.is_advice() { " (advice: nothing is done)" } else { "" };
+        write!(f, "{}{advice}", self.finding)
+    }
+}
+
 /// Why a stream is not tended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -132,6 +159,12 @@ impl Controller {
     /// What was found about a stream lately, oldest first: at most the last 100.
     pub fn why(&self, namespace: &str, name: &str) -> Vec<Told> {
         self.shared.known.why(namespace, name)
+    }
+
+    /// What the autoscaler saw of a stream in the last second, and what it waits for. Nothing of a stream that is not
+    /// active, or was not looked at as yet.
+    pub fn outlook(&self, namespace: &str, name: &str) -> Option<Arc<Outlook>> {
+        self.shared.known.outlook(namespace, name)
     }
 
     /// Why a stream is not tended, if it is not.

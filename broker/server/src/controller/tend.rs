@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 
-use millrace_autoscaler::{Decision, Finding, Input, LoadHistory, Policy, decide, is_rescaled};
+use millrace_autoscaler::{
+    Decision, Finding, Input, LoadHistory, Outlook, Policy, Standing, decide, is_rescaled, outlook,
+};
 use millrace_core::{Autoscaling, CapacityMode, DataId, ShardId, ShardMap, StreamEntry, StreamState};
 use millrace_log::KvError;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -13,7 +15,7 @@ use super::intents::{IntentError, apply_actions, read_map};
 use super::step::StepError;
 use super::{Failure, Shared, TendedStream, Told, create, delete, retain};
 
-/// A finding about which nothing is done is told again after this time, in milliseconds.
+/// A finding about which nothing is done, and advice, is told again after this time, in milliseconds.
 const TELL_AGAIN_MS: i64 = 300_000;
 
 /// What is remembered of a stream between two rounds.
@@ -24,7 +26,7 @@ struct Memory {
     /// How the lanes were last put into the log, and when they were last looked at.
     lanes: Option<(retain::KeptLanes, Instant)>,
     swept: Option<Instant>,
-    /// When findings without an action were last told.
+    /// When findings about which nothing is done were last told.
     told: HashMap<(Discriminant<Finding>, Option<ShardId>), i64>,
     /// The last failure, so that it is not logged each second.
     failed: Option<String>,
@@ -52,6 +54,12 @@ pub(super) async fn tend(shared: Arc<Shared>, stream: Arc<TendedStream>) {
             StreamState::Active => memory.active(&shared, &stream, &entry, second).await,
             StreamState::Retained => memory.retained(&shared, &entry).await,
         };
+        if entry.state != StreamState::Active {
+            stream.see(None);
+        } else if let Err(error) = &result {
+            let untended = Standing::Untended { why: error.to_string() };
+            stream.see(Some(Outlook::of(untended, shared.clock.now_ms())));
+        }
         memory.tell_failure(&shared, &stream, result);
     }
 }
@@ -115,23 +123,31 @@ impl Memory {
         entry: &StreamEntry,
         map: &ShardMap,
     ) -> Result<(), StepError> {
-        let scaled = entry.config.mode == CapacityMode::OnDemand;
-        if scaled && entry.config.autoscaling == Autoscaling::Disabled {
-            return Ok(());
-        }
-        let applies = !scaled || entry.config.autoscaling == Autoscaling::Apply;
         let now_ms = shared.clock.now_ms();
-        let Some(reports) = shared.known.loads(&entry.data, shared.settings.alive_for) else {
+        let policy = Policy::of(&entry.config, now_ms);
+        let autoscaling = entry.config.autoscaling;
+        let scaled = policy.mode == CapacityMode::OnDemand;
+        let disabled = scaled && autoscaling == Autoscaling::Disabled;
+        let reports = shared.known.loads(&entry.data, shared.settings.alive_for);
+        let Some(reports) = reports.filter(|_| !disabled) else {
+            let idle = Input { map, history: &LoadHistory::new(), policy: &policy, now_ms };
+            let seen = match disabled || (!scaled && !policy.rescale) {
+                true => outlook(&idle, &Decision::default(), autoscaling),
+                false => Outlook::of(Standing::Unheard, now_ms),
+            };
+            stream.see(Some(seen));
             return Ok(());
         };
-        let policy = Policy::of(&entry.config);
+        let applies = !scaled || autoscaling == Autoscaling::Apply;
         if policy.mode == CapacityMode::Provisioned && policy.rescale && is_rescaled(map, policy.shards) {
             return rescaled(shared, stream, entry).await;
         }
         let loads = reports.iter().flat_map(|reports| reports.iter());
         self.history.observe(now_ms, map, &policy.target, policy.merge_after_s, loads);
         let input = Input { map, history: &self.history, policy: &policy, now_ms };
-        let Decision { actions, findings } = decide(&input);
+        let decision = decide(&input);
+        stream.see(Some(outlook(&input, &decision, autoscaling)));
+        let Decision { actions, findings } = decision;
         if applies && !actions.is_empty() {
             match apply_actions(&*shared.log, &*shared.kv, &*shared.clock, entry, &actions).await {
                 Ok(written) => shared.known.learn_map(&entry.data, written.map, written.revision),
@@ -150,7 +166,7 @@ impl Memory {
     }
 
     fn tell(&mut self, shared: &Shared, stream: &TendedStream, finding: Finding, applies: bool, now_ms: i64) {
-        if !finding.acts() {
+        if !(applies && finding.acts()) {
             let about = (discriminant(&finding), finding.shard());
             if self.told.get(&about).is_some_and(|at| now_ms - at < TELL_AGAIN_MS) {
                 return;

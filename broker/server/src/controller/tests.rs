@@ -388,7 +388,7 @@ async fn brokers_that_are_silent_are_not_taken_for_idle_shards_and_dead_ones_for
 #[tokio::test(start_paused = true)]
 async fn idle_shards_are_merged_while_a_broker_is_alive() {
     let (world, _controller) = World::with_stream(8).await;
-    for _ in 0..320 {
+    for _ in 0..1_000 {
         world.beat(Vec::new()).await;
         sleep(Duration::from_secs(1)).await;
         if !world.map().reshards.is_empty() {

@@ -96,6 +96,13 @@ pub(super) async fn update_stream_mode(call: &Call<'_>, body: &[u8]) -> Result<V
         }
     };
     let config = &stream.entry.config;
+    if mode == CapacityMode::Provisioned && !config.floor.is_empty() {
+        return Err(ApiError::invalid_argument(format!(
+            "Stream {} under account {} has a floor (spec.capacity.floor of its Stream resource), which is for streams \
+             in ON_DEMAND mode only: take it away first.",
+            stream.name, call.account
+        )));
+    }
     let counted = mode != config.mode && config.limits == Limits::Kinesis;
     if counted && !call.kinesis.modes.admit(&stream.entry.data, call.now_ms) {
         return Err(ApiError::limit_exceeded(format!(

@@ -1,7 +1,8 @@
 //! What users keep of a stream: told by every broker, and for nobody else.
 
 use base64_simd::STANDARD;
-use millrace_core::{CapacityMode, StreamConfig, StreamState};
+use millrace_core::floor::{Days, FloorWindow};
+use millrace_core::{CapacityMode, Floor, StreamConfig, StreamState};
 use serde_json::{Value, json};
 
 use crate::api::Api;
@@ -132,6 +133,27 @@ async fn the_mode_is_switched_twice_a_day_and_the_shards_stay() {
     }
     let third = api.call("UpdateStreamMode", mode("ON_DEMAND")).await;
     assert_eq!(third.error(), ("LimitExceededException".into(), 400));
+}
+
+#[tokio::test]
+async fn a_floor_outlives_changes_by_the_api_and_keeps_its_stream_on_demand() {
+    let api = Api::start().await;
+    let window = FloorWindow {
+        start: "08:00".parse().unwrap(),
+        end: "18:00".parse().unwrap(),
+        days: Days::EVERY,
+        time_zone: "Europe/Berlin".to_owned(),
+        shards: 20,
+    };
+    let config = StreamConfig { floor: Floor(vec![window]), ..StreamConfig::default() };
+    api.make_stream_with("team-a", "orders", config.clone()).await;
+    let arn = api.arn("team-a", "orders");
+    api.ok("IncreaseStreamRetentionPeriod", json!({"StreamARN": arn, "RetentionPeriodHours": 48})).await;
+    let provisioned = json!({"StreamARN": arn, "StreamModeDetails": {"StreamMode": "PROVISIONED"}});
+    let refused = api.call("UpdateStreamMode", provisioned).await;
+    assert_eq!(refused.error(), ("InvalidArgumentException".into(), 400));
+    let kept = api.entry("team-a", "orders").await.map(|entry| entry.config);
+    assert_eq!(kept, Some(StreamConfig { retention_s: 48 * 3_600, ..config }));
 }
 
 #[tokio::test]

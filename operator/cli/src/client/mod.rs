@@ -7,7 +7,7 @@ mod refusal;
 mod transport;
 
 pub use model::{ApiRecord, ApiShard, GetRecordsOutput, PutRecordsEntry};
-pub use place::ClientArgs;
+pub use place::{ClientArgs, PlaceArgs};
 pub use refusal::CallError;
 
 use std::time::{Duration, Instant, SystemTime};
@@ -76,13 +76,13 @@ impl Client {
     /// on a cluster when the Stream, its brokers or their access key can't be found.
     pub async fn open(args: &ClientArgs, stream: &str) -> anyhow::Result<Opened> {
         let name = kubernetes::stream_name(stream).map_err(|error| anyhow!(error))?;
-        match args.place() {
+        match args.place.place() {
             Place::Endpoint(endpoint) => {
                 let client = Client::at(&endpoint, &args.region)?;
                 Ok(Opened { client, stream: name, object: None })
             }
             Place::Kubernetes => {
-                let cluster = args.kubernetes.connect().await?;
+                let cluster = args.place.kubernetes.connect().await?;
                 let found = kubernetes::find(&cluster, &name).await?;
                 let client = Client {
                     endpoint: format!("http://{}-api.{}.svc:4566", found.broker, cluster.namespace),

@@ -7,6 +7,16 @@ const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:4566";
 /// Where the service is, and who calls.
 #[derive(clap::Args, Debug, Clone)]
 pub struct ClientArgs {
+    #[command(flatten)]
+    pub(super) place: PlaceArgs,
+    /// The region that requests are signed for
+    #[arg(long, env = "AWS_REGION", default_value = "us-east-1")]
+    pub(super) region: String,
+}
+
+/// Where the service is.
+#[derive(clap::Args, Debug, Clone)]
+pub struct PlaceArgs {
     /// Where the service is, without Kubernetes [default: $AWS_ENDPOINT_URL_KINESIS, $AWS_ENDPOINT_URL or
     /// http://127.0.0.1:4566; as `kubectl millrace` the cluster that kubectl works on]
     #[arg(
@@ -16,11 +26,9 @@ pub struct ClientArgs {
         conflicts_with_all = ["namespace", "context", "kubeconfig"]
     )]
     endpoint: Option<String>,
-    /// The region that requests are signed for
-    #[arg(long, env = "AWS_REGION", default_value = "us-east-1")]
-    pub(super) region: String,
+    /// Which cluster, where it is on one.
     #[command(flatten)]
-    pub(super) kubernetes: KubeArgs,
+    pub kubernetes: KubeArgs,
 }
 
 /// Where the service is.
@@ -32,7 +40,15 @@ pub(super) enum Place {
     Kubernetes,
 }
 
-impl ClientArgs {
+impl PlaceArgs {
+    /// The address, unless it is on a cluster.
+    pub fn endpoint(&self) -> Option<String> {
+        match self.place() {
+            Place::Endpoint(endpoint) => Some(endpoint),
+            Place::Kubernetes => None,
+        }
+    }
+
     /// Where the arguments, the command's own name and the environment say that the service is.
     pub(super) fn place(&self) -> Place {
         let from_environment = ["AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL"]

@@ -83,6 +83,8 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
         controller: true,
         credentials,
         declarations: None,
+        // Whoever reaches the port may ask, so not where a key is asked for.
+        why: !args.auth,
         admin: None,
     });
     let result = match node.await {
@@ -125,8 +127,7 @@ async fn serve(
         tokio::select! {
             asked = &mut stopped => return asked,
             told = next_decision(&mut decisions) => {
-                let advice = if told.applies { "" } else { " (advice: nothing is done)" };
-                println!("{}: {}{advice}", told.name, told.finding);
+                println!("{}: {told}", told.name);
                 continue;
             }
             _ = looks.tick() => {}

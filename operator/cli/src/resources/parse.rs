@@ -167,7 +167,11 @@ impl Reader<'_> {
     fn stream(&self, stored: Value) -> Result<DeclaredStream, Problem> {
         let stream: Stream =
             serde_json::from_value(stored).map_err(|error| self.problem("spec", error.to_string()))?;
-        let config = stream.spec.config().map_err(|error| self.problem("spec", error.to_string()))?;
+        let config = stream.spec.config().map_err(|error| {
+            let said = error.to_string();
+            let (path, message) = said.split_once(": ").unwrap_or(("spec", &said));
+            self.problem(path, message.to_owned())
+        })?;
         Ok(DeclaredStream { name: stream.stream_name().to_owned(), config, at: self.at("metadata.name").0 })
     }
 

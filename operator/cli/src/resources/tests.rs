@@ -56,6 +56,19 @@ fn every_example_is_in_order_for_a_cluster_too() {
 }
 
 #[test]
+fn a_time_zone_that_is_not_known_is_refused_where_it_stands() {
+    let window = "start: \"08:00\"\n      end: \"18:00\"\n      shards: 20\n      timeZone: Europe/Berln\n";
+    let text = format!("{HEAD}spec:\n  capacity:\n    floor:\n    - {window}");
+    assert_eq!(
+        bad(&text),
+        "orders.yaml:11:7: spec.capacity.floor[0].timeZone: the window 08:00-18:00 Europe/Berln has no time zone that \
+         is known: did you mean Europe/Berlin?"
+    );
+    let config = good(&text.replace("Berln", "Berlin")).streams.remove(0).config;
+    assert_eq!(config.floor.0[0].to_string(), "08:00-18:00 Europe/Berlin");
+}
+
+#[test]
 fn what_kubectl_prints_is_taken_back() {
     let text = format!(
         "{HEAD}  namespace: shop\n  uid: 1b4e\n  resourceVersion: \"7\"\nspec: {{retention: 48h}}\nstatus:\n  openShards: 4\n"

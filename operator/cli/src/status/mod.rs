@@ -5,10 +5,12 @@ mod events;
 mod overview;
 mod read;
 mod stream;
-mod table;
+pub mod table;
 #[cfg(test)]
 mod tests;
 mod verdict;
+
+pub use read::list;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -15,11 +15,7 @@ use super::stream::StreamPicture;
 use crate::kubernetes::{Asked, Cluster, Seen, explain, is_absent, named, no_stream, seen};
 
 /// All objects of a kind in one namespace, or in all of them.
-pub(super) async fn list<K>(
-    cluster: &Cluster,
-    resource: &str,
-    namespace: Option<&str>,
-) -> anyhow::Result<Vec<K>>
+pub async fn list<K>(cluster: &Cluster, resource: &str, namespace: Option<&str>) -> anyhow::Result<Vec<K>>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
         + DeserializeOwned

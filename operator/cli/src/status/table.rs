@@ -5,7 +5,7 @@ use comfy_table::{ContentArrangement, Table};
 use jiff::Timestamp;
 
 /// Rows under headings, aligned, without lines around them: as kubectl prints them.
-pub(super) fn table(headings: &[&str], rows: Vec<Vec<String>>) -> String {
+pub fn table(headings: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(headings.iter().copied());
@@ -19,7 +19,7 @@ pub(super) fn table(headings: &[&str], rows: Vec<Vec<String>>) -> String {
 }
 
 /// Names and what they have, aligned.
-pub(super) fn fields(fields: &[(&str, String)]) -> String {
+pub fn fields(fields: &[(&str, String)]) -> String {
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     fields.iter().map(|(name, value)| format!("  {name:width$}   {}\n", one_line(value))).collect()
 }
@@ -29,18 +29,18 @@ fn indent(text: &str, by: &str) -> String {
 }
 
 /// A text without control characters: others may write messages, and theirs must not move a terminal's cursor.
-pub(super) fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     let text: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
     text.trim().to_owned()
 }
 
 /// How long something has lasted, as kubectl writes it: "45s", "3m20s", "17h", "2d5h".
-pub(super) fn age(since: Timestamp, now: Timestamp) -> String {
+pub fn age(since: Timestamp, now: Timestamp) -> String {
     span(now.as_second().saturating_sub(since.as_second()).max(0))
 }
 
 /// A number of seconds, likewise.
-pub(super) fn span(seconds: i64) -> String {
+pub fn span(seconds: i64) -> String {
     let (minute, hour, day) = (60, 3_600, 86_400);
     let two = |first: i64, letter: char, second: i64, other: char| {
         if second == 0 { format!("{first}{letter}") } else { format!("{first}{letter}{second}{other}") }

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use millrace_autoscaler::{Input, LoadHistory, Policy, decide};
-use millrace_core::ShardId;
 use millrace_core::load::{CutPoint, DETAIL_ABOVE_PER_MILLE, HeavyKey, ShardLoad};
 use millrace_core::plan::Action;
+use millrace_core::{ShardId, StreamConfig};
 
 use super::{Scaler, Seen};
 use crate::run::TARGET;
@@ -14,7 +14,7 @@ use crate::run::TARGET;
 const RECORD_BYTES: u64 = 1_024;
 
 pub(super) struct Millrace {
-    policy: Policy,
+    config: StreamConfig,
     history: LoadHistory,
     /// What a hot shard's reports say of where its load lies: drawn once for each shard and key set.
     sketches: HashMap<(ShardId, usize), (Vec<HeavyKey>, Vec<CutPoint>)>,
@@ -22,9 +22,8 @@ pub(super) struct Millrace {
 }
 
 impl Millrace {
-    pub(super) fn new(policy: Policy) -> Millrace {
-        let policy = Policy { target: TARGET, ..policy };
-        Millrace { policy, history: LoadHistory::new(), sketches: HashMap::new(), next_look_s: 0 }
+    pub(super) fn new(config: StreamConfig) -> Millrace {
+        Millrace { config, history: LoadHistory::new(), sketches: HashMap::new(), next_look_s: 0 }
     }
 
     fn reports(&mut self, seen: &Seen<'_>) -> Vec<ShardLoad> {
@@ -62,10 +61,12 @@ impl Scaler for Millrace {
         let reports = self.reports(seen);
         let now_ms = seen.now_s as i64 * 1_000;
         let map = seen.map();
-        self.history.observe(now_ms, map, &TARGET, self.policy.merge_after_s, &reports);
-        let input = Input { map, history: &self.history, policy: &self.policy, now_ms };
-        let decision = decide(&input);
-        let quiet_until_ms = self.history.quiet_until_ms(now_ms, self.policy.merge_after_s);
+        let start_ms = seen.start_s * 1_000;
+        let policy = Policy { target: TARGET, ..Policy::of(&self.config, start_ms + now_ms) };
+        self.history.observe(now_ms, map, &TARGET, policy.merge_after_s, &reports);
+        let decision = decide(&Input { map, history: &self.history, policy: &policy, now_ms });
+        let quiet_until_ms = self.history.quiet_until_ms(now_ms, policy.merge_after_s);
+        let quiet_until_ms = quiet_until_ms.min(policy.floor.until_ms - start_ms);
         self.next_look_s = quiet_until_ms.unsigned_abs().div_ceil(1_000).max(seen.now_s + 1);
         decision.actions
     }

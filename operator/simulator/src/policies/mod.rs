@@ -13,8 +13,8 @@ mod pravega;
 mod pulsar_pip483;
 mod static_peak;
 
-use millrace_core::ShardMap;
 use millrace_core::plan::Action;
+use millrace_core::{ShardMap, StreamConfig};
 
 use crate::keys::Keys;
 use crate::stream::{Carried, Stream};
@@ -29,8 +29,8 @@ pub use static_peak::StaticPeak;
 /// A policy with its parameters. Defaults are what the documents say.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Policy {
-    /// `millrace`: `decide()` itself.
-    Millrace(millrace_autoscaler::Policy),
+    /// `millrace`: `decide()` itself, for a stream of this configuration.
+    Millrace(StreamConfig),
     /// `static-peak`
     StaticPeak(StaticPeak),
     /// `naive`
@@ -63,9 +63,7 @@ impl Policy {
     /// The policy of this name, with its default parameters, for a load that peaks at what `peak_shards` shall carry.
     pub fn named(name: &str, peak_shards: u32) -> Option<Policy> {
         Some(match name {
-            "millrace" => {
-                Policy::Millrace(millrace_autoscaler::Policy::of(&millrace_core::StreamConfig::default()))
-            }
+            "millrace" => Policy::Millrace(StreamConfig::default()),
             "static-peak" => Policy::StaticPeak(StaticPeak { shards: peak_shards }),
             "naive" => Policy::Naive(Naive::default()),
             "kinesis-on-demand" => Policy::KinesisOnDemand(KinesisOnDemand::default()),
@@ -94,7 +92,7 @@ impl Policy {
     /// What decides in a run. The oracle does not decide step by step: in its place stands one shard.
     pub(crate) fn scaler(&self) -> Box<dyn Scaler> {
         match self.clone() {
-            Policy::Millrace(policy) => Box::new(millrace::Millrace::new(policy)),
+            Policy::Millrace(config) => Box::new(millrace::Millrace::new(config)),
             Policy::StaticPeak(policy) => Box::new(policy),
             Policy::Naive(policy) => Box::new(naive::State::new(policy)),
             Policy::KinesisOnDemand(policy) => Box::new(kinesis_on_demand::State::new(policy)),
@@ -108,7 +106,9 @@ impl Policy {
 
 /// What a policy sees of the last second, or of several that were alike.
 pub(crate) struct Seen<'a> {
-    /// Their end.
+    /// When the load began, in Unix seconds.
+    pub(crate) start_s: i64,
+    /// Their end, in seconds since then.
     pub(crate) now_s: u64,
     /// How many they were.
     pub(crate) seconds: u64,
