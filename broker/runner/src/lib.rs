@@ -1,0 +1,6 @@
+//! What runs beside a function: it reads shards, filters and batches their records, and serves the Runtime API
+//! by which the function takes them.
+//!
+//! [`filter`] decides without I/O, a clock or random numbers of its own.
+
+pub mod filter;
