@@ -1,6 +1,7 @@
 //! What runs beside a function: it reads shards, filters and batches their records, and serves the Runtime API
 //! by which the function takes them.
 //!
-//! [`filter`] decides without I/O, a clock or random numbers of its own.
+//! [`filter`] and [`event`] decide without I/O, a clock or random numbers of their own.
 
+pub mod event;
 pub mod filter;
