@@ -1,7 +1,8 @@
 //! What runs beside a function: it reads shards, filters and batches their records, and serves the Runtime API
 //! by which the function takes them.
 //!
-//! [`filter`] and [`event`] decide without I/O, a clock or random numbers of their own.
+//! [`filter`], [`event`] and [`batch`] decide without I/O, a clock or random numbers of their own.
 
+pub mod batch;
 pub mod event;
 pub mod filter;
