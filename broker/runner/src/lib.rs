@@ -6,3 +6,4 @@
 pub mod batch;
 pub mod event;
 pub mod filter;
+pub mod runtime_api;
