@@ -7,3 +7,4 @@ pub mod batch;
 pub mod event;
 pub mod filter;
 pub mod runtime_api;
+pub mod source;
