@@ -19,10 +19,10 @@ fn alternatives(pattern: &Map<String, Value>, path: &[String]) -> Vec<Alternativ
             Value::Array(any) if key == "$or" => {
                 any.iter().flat_map(|inner| alternatives(inner.as_object().unwrap(), path)).collect()
             }
-            Value::Object(inner) => alternatives(inner, &[path, &[key.clone()]].concat()),
+            Value::Object(inner) => alternatives(inner, &[path, std::slice::from_ref(key)].concat()),
             Value::Array(values) => {
                 let missing = values[0] == json!({"exists": false});
-                vec![vec![([path, &[key.clone()]].concat(), (!missing).then(|| values.clone()))]]
+                vec![vec![([path, std::slice::from_ref(key)].concat(), (!missing).then(|| values.clone()))]]
             }
             _ => unreachable!("the generator makes no others"),
         };
@@ -42,7 +42,13 @@ fn values(
     match event {
         Value::Object(fields) => {
             for (key, value) in fields {
-                values(value, [&path[..], &[key.clone()]].concat(), format!("{place}/{key}"), within, found);
+                values(
+                    value,
+                    [&path[..], std::slice::from_ref(key)].concat(),
+                    format!("{place}/{key}"),
+                    within,
+                    found,
+                );
             }
         }
         Value::Array(elements) => {
